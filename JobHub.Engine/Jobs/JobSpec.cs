@@ -1,0 +1,72 @@
+using JobHub.Engine.Tasks;
+
+namespace JobHub.Engine.Jobs;
+
+/// <summary>What every family turns its request into.</summary>
+public sealed record JobSpec
+{
+    public JobId Id { get; init; } = JobId.New();
+    public required JobFamily Family { get; init; }
+    public string Project { get; init; } = "default";
+    public string? User { get; init; }
+    public string? Title { get; init; }
+    public Dictionary<string, string> Labels { get; init; } = [];
+    /// <summary>0..255, higher first.</summary>
+    public int Priority { get; init; } = 255;
+    /// <summary>Attempts a task may be charged for its own failures; 1 = no retry.</summary>
+    public int MaxAttempts { get; init; } = 4;
+    /// <summary>Seconds an attempt may run; null = no limit.</summary>
+    public double? TimeoutSeconds { get; init; }
+    /// <summary>A second attempt for stragglers.</summary>
+    public bool Speculative { get; init; } = true;
+    /// <summary>The family's own part: JSON, kept as it is, e.g. <see cref="MapReduce.MapReduceSpec"/>.</summary>
+    public required string Details { get; init; }
+    /// <summary>The tasks by kind, in the order of their ids.</summary>
+    public required IReadOnlyList<TaskGroup> Tasks { get; init; }
+    /// <summary>What its tasks need of a worker.</summary>
+    public Requirement Needs { get; init; } = Requirement.None;
+    /// <summary>Map inputs, in order; each gives ceil(Size/splitSize) maps.</summary>
+    public IReadOnlyList<JobInput> Inputs { get; init; } = [];
+    /// <summary>Secrets by name; stored encrypted under the job's id.</summary>
+    public IReadOnlyDictionary<string, string> Secrets { get; init; } = new Dictionary<string, string>();
+}
+
+/// <summary>Count tasks of a kind; Blocked ones wait for the groups before them.</summary>
+public sealed record TaskGroup(TaskKind Kind, int Count, bool Blocked);
+
+/// <summary>One input object of a MapReduce job.</summary>
+/// <param name="FirstTask">Index of its first map.</param>
+public sealed record JobInput(string Path, long Size, string? ETag, int FirstTask);
+
+/// <summary>What a task needs of a worker. Interned: equal requirements share one class in the queue.</summary>
+public sealed record Requirement(string[] Affinity, int Gpus, int Cpus, long MemoryBytes, string? Mount)
+{
+    public static Requirement None { get; } = new([], 0, 0, 0, null);
+}
+
+/// <summary>What a submission came to.</summary>
+public abstract record SubmitResult
+{
+    private SubmitResult() { }
+
+    /// <summary>A new job, or the one that the same Idempotency-Key made before.</summary>
+    public sealed record Accepted(JobId Id, bool Replayed) : SubmitResult;
+
+    /// <summary>The key was used with another body: 422.</summary>
+    public sealed record KeyReused : SubmitResult;
+}
+
+/// <summary>Who submits, for idempotency and audit.</summary>
+/// <param name="Caller">Stable name of the caller (user or token id; "anonymous" under the development rule).</param>
+/// <param name="IdempotencyKey">The header, 1-255 characters, or null.</param>
+/// <param name="BodyHash">SHA-256 of the request's body, compared on replay.</param>
+public sealed record Submission(string Caller, string? IdempotencyKey, byte[]? BodyHash);
+
+/// <summary>What a cancel came to.</summary>
+public abstract record CancelResult
+{
+    private CancelResult() { }
+    public sealed record Accepted : CancelResult;
+    public sealed record NotFound : CancelResult;
+    public sealed record AlreadyFinished(JobState State) : CancelResult;
+}
