@@ -1,0 +1,35 @@
+using System.Reflection;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Migrations;
+
+namespace JobHub.Engine.Postgres;
+
+/// <summary>A schema version whose SQL is written by hand in Migrations/&lt;id&gt;.sql.</summary>
+public abstract class SqlMigration : Migration
+{
+    /// <inheritdoc />
+    protected override void Up(MigrationBuilder migrationBuilder)
+    {
+        var id = GetType().GetCustomAttribute<MigrationAttribute>()!.Id;
+        using var resource = typeof(SqlMigration).Assembly.GetManifestResourceStream($"JobHub.Engine.Postgres.Migrations.{id}.sql")
+            ?? throw new InvalidOperationException($"The SQL of migration {id} is not in the assembly.");
+        using var reader = new StreamReader(resource);
+        migrationBuilder.Sql(reader.ReadToEnd());
+    }
+}
+
+/// <summary>The first schema.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0001_initial")]
+public sealed class Initial : SqlMigration;
+
+/// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
+public static class Schema
+{
+    /// <summary>Applies what is missing.</summary>
+    public static async Task MigrateAsync(IDbContextFactory<JobHubDbContext> contexts, CancellationToken ct)
+    {
+        await using var context = await contexts.CreateDbContextAsync(ct);
+        await context.Database.MigrateAsync(ct);
+    }
+}
