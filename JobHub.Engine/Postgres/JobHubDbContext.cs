@@ -2,7 +2,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace JobHub.Engine.Postgres;
 
-/// <summary>The EF model: schema versions, and plain reads and CRUD. The hot path is exact SQL (see <see cref="Tasks.TaskQueue"/>).</summary>
+/// <summary>The EF model: schema versions, and plain reads and CRUD. The hot path is exact SQL (Tasks/TaskQueue.cs).</summary>
 public sealed class JobHubDbContext(DbContextOptions<JobHubDbContext> options) : DbContext(options)
 {
     /// <summary>Artifacts, all versions.</summary>
@@ -10,9 +10,6 @@ public sealed class JobHubDbContext(DbContextOptions<JobHubDbContext> options) :
 
     /// <summary>Worker sessions, open and ended.</summary>
     public DbSet<WorkerSessionRow> WorkerSessions => Set<WorkerSessionRow>();
-
-    /// <summary>Mutations, append-only.</summary>
-    public DbSet<AuditRow> Audit => Set<AuditRow>();
 
     /// <inheritdoc />
     protected override void OnModelCreating(ModelBuilder modelBuilder)
@@ -44,16 +41,6 @@ public sealed class JobHubDbContext(DbContextOptions<JobHubDbContext> options) :
             e.Property(s => s.EndedAt).HasColumnName("ended_at");
             e.Property(s => s.EndReason).HasColumnName("end_reason");
         });
-        modelBuilder.Entity<AuditRow>(e =>
-        {
-            e.ToTable("audit").HasKey(a => a.Id);
-            e.Property(a => a.Id).HasColumnName("id");
-            e.Property(a => a.At).HasColumnName("at").HasDefaultValueSql("clock_timestamp()");
-            e.Property(a => a.Caller).HasColumnName("caller");
-            e.Property(a => a.Action).HasColumnName("action");
-            e.Property(a => a.Object).HasColumnName("object");
-            e.Property(a => a.Detail).HasColumnName("detail").HasColumnType("jsonb");
-        });
     }
 }
 
@@ -84,15 +71,4 @@ public sealed class WorkerSessionRow
     public DateTimeOffset LeaseUntil { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
     public string? EndReason { get; init; }
-}
-
-/// <summary>Who did what to which object.</summary>
-public sealed class AuditRow
-{
-    public long Id { get; init; }
-    public DateTimeOffset At { get; init; }
-    public required string Caller { get; init; }
-    public required string Action { get; init; }
-    public required string Object { get; init; }
-    public string? Detail { get; init; }
 }

@@ -71,11 +71,13 @@ create table live (
     started_at timestamptz,
     not_before timestamptz,
     progress real not null default 0,
+    avoid text,                            -- a speculative attempt runs on another worker than this
     primary key (task_id, speculative)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_analyze_scale_factor = 0.05,
         autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.1);
 create index live_claim on live (class, rank desc, task_id) where claimable;
 create index live_session on live (session_id) where session_id is not null;
+create index live_speculative on live (task_id) where speculative;
 create index live_later on live (not_before) where not_before is not null;
 
 -- Written once, when the winning attempt is known (or the task ended without one).
@@ -184,9 +186,3 @@ create table idempotency (
     primary key (caller, key)
 );
 create index idempotency_age on idempotency (created_at);
-
-create table audit (
-    id bigint generated always as identity primary key,
-    at timestamptz not null default clock_timestamp(),
-    caller text not null, action text not null, object text not null, detail jsonb
-);
