@@ -1,0 +1,46 @@
+using JobHub.Api.Http;
+using JobHub.Api.Http.Access;
+using JobHub.ServiceDefaults;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+
+namespace JobHub.Api;
+
+/// <summary>Composes the Api. The process and the tests start the same host.</summary>
+public static class ApiHost
+{
+    /// <summary>The host, built and not started.</summary>
+    /// <exception cref="StartRefusedException">The settings are not safe or not complete.</exception>
+    public static WebApplication Build(string[] args)
+    {
+        var builder = WebApplication.CreateBuilder(args);
+        builder.AddServiceDefaults();
+        AddHttp(builder);
+
+        var app = builder.Build();
+        app.Services.GetRequiredService<DevelopmentRule>().CheckConfigured(app.Configuration);
+        app.UseServiceDefaults();
+        app.UseRouting();
+        app.UseMiddleware<AccessMiddleware>();
+        app.MapHealth();
+        RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
+        return app;
+    }
+
+    private static void AddHttp(WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddOptions<AuthOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<BearerTokens>();
+        services.AddSingleton<DevelopmentRule>();
+        services.AddOptions<KestrelServerOptions>().Configure<DevelopmentRule>(static (kestrel, rule) =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = JsonBody.DefaultLimit;
+            kestrel.ConfigureEndpointDefaults(rule.CheckListener);
+        });
+        // A stream that follows a job ends with the host; what else still runs gets this long.
+        services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(10));
+    }
+}

@@ -1,0 +1,62 @@
+namespace JobHub.Api.Http.Access;
+
+/// <summary>Who may call a route.</summary>
+public enum RoutePolicy
+{
+    /// <summary>Anybody who reaches the port: probes and the API's description.</summary>
+    Public,
+    /// <summary>An admin; in development anybody on this machine.</summary>
+    Family,
+    /// <summary>A worker or an admin, in development too.</summary>
+    Agents,
+}
+
+/// <summary>The one table of routes and who may call them. A route that no line covers keeps the host from starting.</summary>
+public static class RoutePolicies
+{
+    /// <summary>First segments of a route's pattern, and its policy. The longest line that fits holds.</summary>
+    public static IReadOnlyList<(string Prefix, RoutePolicy Policy)> Table { get; } =
+    [
+        ("/health", RoutePolicy.Public),
+        ("/alive", RoutePolicy.Public),
+        ("/openapi", RoutePolicy.Public),
+        ("/api/v1", RoutePolicy.Family),
+        ("/hub/v1", RoutePolicy.Family),
+        ("/agent/v1", RoutePolicy.Agents),
+    ];
+
+    /// <summary>The policy of a route's pattern, or null when no line covers it.</summary>
+    public static RoutePolicy? Of(string? pattern)
+    {
+        var path = "/" + (pattern ?? "").Trim('/');
+        RoutePolicy? policy = null;
+        var longest = -1;
+        foreach (var (prefix, candidate) in Table)
+        {
+            var covers = path.StartsWith(prefix, StringComparison.OrdinalIgnoreCase) && (path.Length == prefix.Length || path[prefix.Length] == '/');
+            if (covers && prefix.Length > longest) (policy, longest) = (candidate, prefix.Length);
+        }
+
+        return policy;
+    }
+
+    /// <summary>Whether a role may pass.</summary>
+    public static bool Allows(RoutePolicy policy, CallerRole role) => (policy, role) switch
+    {
+        (RoutePolicy.Public, _) => true,
+        (_, CallerRole.Admin) => true,
+        (RoutePolicy.Family, CallerRole.Developer) => true,
+        (RoutePolicy.Agents, CallerRole.Worker) => true,
+        _ => false,
+    };
+
+    /// <summary>Every route has a policy, or the host does not start.</summary>
+    public static void Check(IEnumerable<EndpointDataSource> sources)
+    {
+        ArgumentNullException.ThrowIfNull(sources);
+        foreach (var endpoint in sources.SelectMany(static source => source.Endpoints).OfType<RouteEndpoint>())
+        {
+            if (Of(endpoint.RoutePattern.RawText) is null) throw new StartRefusedException($"The route {endpoint.RoutePattern.RawText} has no line in RoutePolicies.");
+        }
+    }
+}
