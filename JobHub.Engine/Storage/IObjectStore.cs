@@ -63,6 +63,9 @@ public interface IObjectStore
 
     /// <summary>Removes an attempt's pending bytes: temporary file or open upload. Absent ones are fine.</summary>
     Task DiscardAsync(ObjectPath path, Guid token, string? uploadId, CancellationToken ct);
+
+    /// <summary>Removes all pending bytes below a prefix whose attempts are not known any more (uploads opened, and the answer lost). Only for a job that has ended.</summary>
+    Task DiscardAllAsync(ObjectPath prefix, CancellationToken ct) => Task.CompletedTask;
 }
 
 /// <summary>Why a store refused.</summary>

@@ -1,0 +1,69 @@
+using JobHub.Engine.Storage;
+
+namespace JobHub.Engine.MapReduce;
+
+/// <summary>What an input path meant at submit: its objects in key order, 0-byte ones included.</summary>
+public sealed record InputPlan(IReadOnlyList<InputObject> Objects, long TotalSize);
+
+/// <summary>Finds a job's input with the caller's credentials, so that a wrong path or key is refused at submit with the reason.</summary>
+public sealed class InputPlanner(StoreRegistry stores)
+{
+    /// <summary>A store that has not answered by then is unreachable.</summary>
+    public static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// HEAD of one object, or a listing when the path ends with a slash or its last part has a <c>*</c>. Throws <see cref="StoreException"/>: NotFound (also an empty match),
+    /// AccessDenied, Unreachable, EndpointNotAllowed, InvalidPath; <see cref="TooManySplitsException"/> when there are more objects than a job may have maps.
+    /// </summary>
+    public async Task<InputPlan> PlanAsync(string inputPath, bool useSsl, StorageCredentials? credentials, CancellationToken ct)
+    {
+        var address = ObjectAddress.Parse(inputPath, useSsl);
+        if (address.Kind != AddressKind.File && (address.Bucket.Length == 0 || (address.IsFolder && !inputPath.EndsWith('/'))))
+        {
+            throw new StoreException(StoreFault.InvalidPath, $"\"{address}\" names no object: add a key, or end it with a slash for all objects.", transient: false);
+        }
+
+        var (store, path) = stores.Open(address, credentials);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(AnswerLimit);
+        try
+        {
+            if (address.IsFolder || address.Pattern is not null) return await ListAsync(store, address, limit);
+            var found = await store.HeadAsync(path, limit.Token) ?? throw Missing($"{address} does not exist.");
+            return new InputPlan([new InputObject(address.ToString(), found.Size, found.ETag)], found.Size);
+        }
+        catch (OperationCanceledException e) when (!ct.IsCancellationRequested)
+        {
+            throw new StoreException(StoreFault.Unreachable, $"{address.Endpoint?.ToString() ?? "The store"} did not answer within {AnswerLimit.TotalSeconds} s.", transient: true, e);
+        }
+    }
+
+    private static async Task<InputPlan> ListAsync(IObjectStore store, ObjectAddress address, CancellationTokenSource limit)
+    {
+        var objects = new List<InputObject>();
+        long total = 0;
+        var withBytes = 0;
+        await foreach (var found in store.ListAsync(address.ListPrefix(), limit.Token))
+        {
+            // The limit is for each answer of the store, not for a long listing as a whole.
+            limit.CancelAfter(AnswerLimit);
+            if (!address.Matches(found.Key)) continue;
+            // Consoles make such empty objects to show a folder.
+            if (found.Size == 0 && found.Key.EndsWith('/')) continue;
+            if (found.Size > 0 && ++withBytes > SplitPlan.MaxMaps)
+            {
+                throw new TooManySplitsException(null, $"{address} has more than {SplitPlan.MaxMaps} objects.");
+            }
+
+            if (found.Key.EndsWith('/')) throw new StoreException(StoreFault.InvalidPath, $"{found.Key} is an object whose name ends with a slash.", transient: false);
+            // Empty ones matter only as "there is a match"; a million of them are not kept.
+            if (found.Size == 0 && objects.Count >= SplitPlan.MaxMaps) continue;
+            objects.Add(new InputObject(address.WithKey(found.Key).ToString(), found.Size, found.ETag));
+            total = checked(total + found.Size);
+        }
+
+        return objects.Count > 0 ? new InputPlan(objects, total) : throw Missing($"Nothing matches {address}.");
+    }
+
+    private static StoreException Missing(string message) => new(StoreFault.NotFound, message, transient: false);
+}
