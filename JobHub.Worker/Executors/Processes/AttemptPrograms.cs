@@ -1,0 +1,48 @@
+using System.Text;
+
+namespace JobHub.Worker.Executors.Processes;
+
+/// <summary>What was started under one attempt's token and is not known to be gone.</summary>
+internal sealed class AttemptPrograms(Guid token)
+{
+    private readonly Lock gate = new();
+    private readonly HashSet<LaunchedProgram> programs = [];
+
+    public Guid Token => token;
+    public byte[] Mark { get; } = Encoding.ASCII.GetBytes($"{Launcher.AttemptVariable}={token}");
+
+    /// <summary>On /proc's clock, before the first program: none of the attempt's processes is older.</summary>
+    public long StartTicks { get; } = ProcTable.NowTicks();
+
+    /// <summary>The last pid given out before the first program.</summary>
+    public int FirstPid { get; } = ProcTable.LastPid();
+
+    /// <summary>A program ran outside a pid namespace, so its descendants can be anywhere.</summary>
+    public bool CanEscape { get; set; }
+
+    public long MemoryLimitBytes { get; set; }
+    public bool OverLimit { get; set; }
+    public long SampledPeak { get; set; }
+
+    public void Add(LaunchedProgram program)
+    {
+        lock (gate) programs.Add(program);
+    }
+
+    /// <summary>The common good end: nothing of its group is left, and nothing is remembered of it.</summary>
+    public void Ended(LaunchedProgram program)
+    {
+        if (program.GroupLeft) return;
+        lock (gate) programs.Remove(program);
+    }
+
+    /// <summary>Programs that run, or whose group has members left.</summary>
+    public LaunchedProgram[] Left()
+    {
+        lock (gate)
+        {
+            programs.RemoveWhere(program => !program.LookAgain());
+            return [.. programs];
+        }
+    }
+}

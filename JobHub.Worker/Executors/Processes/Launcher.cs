@@ -1,0 +1,183 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Microsoft.Extensions.Options;
+using Microsoft.Win32.SafeHandles;
+
+namespace JobHub.Worker.Executors.Processes;
+
+/// <summary>Starts every program of the worker and leaves nothing of it behind.</summary>
+public sealed partial class Launcher : IProgramLauncher, IDisposable
+{
+    public const string AttemptVariable = "JOBHUB_ATTEMPT";
+    public const string WorkerVariable = "JOBHUB_WORKER";
+    private const int StreamPipeBytes = 1 << 20;
+
+    private readonly ConcurrentDictionary<Guid, AttemptPrograms> attempts = new();
+    private readonly TimeProvider clock;
+    private readonly SpawnThreads threads = new(Environment.ProcessorCount + 1);
+    private readonly Reaper reaper = new();
+    private readonly int nullDevice = Libc.OpenRead("/dev/null");
+    private readonly (int Uid, int Gid)? runAs;
+
+    public Launcher(IOptions<ProcessOptions> options, TimeProvider clock)
+    {
+        this.clock = clock;
+        runAs = ProgramUser.Resolve(options.Value.RunAs);
+    }
+
+    /// <summary>Of this worker process; every program carries it as <c>JOBHUB_WORKER</c>, by which the guard finds them.</summary>
+    public Guid Instance { get; } = Guid.NewGuid();
+
+    public IsolationLevel Isolation { get; private set; } = IsolationLevel.Plain;
+
+    public RunningProgram Start(ProgramStart start)
+    {
+        var file = Find(start);
+        if (!Directory.Exists(start.WorkingFolder)) throw new ProgramStartException($"The working folder {start.WorkingFolder} does not exist.");
+        var argv = new List<ReadOnlyMemory<byte>>(1 + start.Arguments.Count + start.RawArguments.Count) { Encoding.UTF8.GetBytes(start.File) };
+        foreach (var argument in start.Arguments) argv.Add(Encoding.UTF8.GetBytes(argument));
+        argv.AddRange(start.RawArguments);
+        foreach (var argument in argv)
+        {
+            if (argument.Span.Contains((byte)0)) throw new ProgramStartException("An argument holds a NUL byte, which no program can be given.");
+        }
+
+        var environment = new List<string>(start.Environment.Count + 2) { $"{AttemptVariable}={start.Token}", $"{WorkerVariable}={Instance}" };
+        foreach (var (name, value) in start.Environment)
+        {
+            if (name is AttemptVariable or WorkerVariable) continue;
+            if (name.Length == 0 || name.AsSpan().ContainsAny('=', '\0') || value.Contains('\0')) throw new ProgramStartException($"The environment variable '{name}' has a name or value that no program can be given.");
+            environment.Add($"{name}={value}");
+        }
+
+        var attempt = attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
+        attempt.CanEscape = true;
+        return Start(file, argv, environment, start, attempt);
+    }
+
+    public async Task EndAllAsync(Guid token, TimeSpan grace, CancellationToken ct)
+    {
+        if (!attempts.TryGetValue(token, out var attempt)) return;
+        await new AttemptEnd(attempt, reaper, OldestOther, clock).RunAsync(grace, ct);
+        attempts.TryRemove(new(token, attempt));
+    }
+
+    public void Dispose()
+    {
+        threads.Dispose();
+        reaper.Dispose();
+        _ = Libc.close(nullDevice);
+    }
+
+    /// <summary>When the oldest other attempt that can have processes anywhere began; orphans younger than that may be its.</summary>
+    private long OldestOther(AttemptPrograms attempt)
+    {
+        var oldest = long.MaxValue;
+        foreach (var (_, other) in attempts)
+        {
+            if (other != attempt && other.CanEscape) oldest = Math.Min(oldest, other.StartTicks);
+        }
+
+        return oldest;
+    }
+
+    private LaunchedProgram Start(string file, List<ReadOnlyMemory<byte>> argv, List<string> environment, ProgramStart start, AttemptPrograms attempt)
+    {
+        Span<int> given = stackalloc int[3];
+        Span<int> kept = [-1, -1, -1];
+        given.Fill(-1);
+        var counted = false;
+        try
+        {
+            if (start.PipeStdin)
+            {
+                (given[0], kept[0]) = Libc.Pipe();
+                _ = Libc.fcntl(kept[0], Libc.FSetPipeSize, StreamPipeBytes);
+            }
+
+            (kept[1], given[1]) = Libc.Pipe();
+            // Programs without a pipe to read are the short ones: a large ring would cost them more than it saves.
+            if (start.PipeStdin) _ = Libc.fcntl(kept[1], Libc.FSetPipeSize, StreamPipeBytes);
+            if (!start.MergeStderr) (kept[2], given[2]) = Libc.Pipe();
+            ReadOnlySpan<int> descriptors = [start.PipeStdin ? given[0] : nullDevice, given[1], start.MergeStderr ? given[1] : given[2]];
+            using var spawn = new Spawn(file, argv, environment, start.WorkingFolder, descriptors) { RunAs = runAs };
+            reaper.BeginStart();
+            counted = true;
+            threads.Start(spawn);
+            if (spawn.Error != 0) throw Refused(file, start, spawn.Error);
+            var program = new LaunchedProgram(spawn.Pid, kept[0] < 0 ? null : Handle(ref kept[0]), Handle(ref kept[1]), kept[2] < 0 ? null : Handle(ref kept[2]), attempt, false, clock);
+            attempt.Add(program);
+            reaper.Add(spawn.Pid, program.Ended);
+            return program;
+        }
+        finally
+        {
+            if (counted) reaper.EndStart();
+            foreach (var fd in given) Close(fd);
+            foreach (var fd in kept) Close(fd);
+        }
+    }
+
+    private static SafeFileHandle Handle(ref int fd)
+    {
+        var handle = LaunchedProgram.Own(fd);
+        fd = -1;
+        return handle;
+    }
+
+    private static void Close(int fd)
+    {
+        if (fd >= 0) _ = Libc.close(fd);
+    }
+
+    private static string Find(ProgramStart start)
+    {
+        var name = start.File;
+        if (name.Length == 0 || name.Contains('\0')) throw new ProgramStartException("The program has no usable name.");
+        if (name.Contains('/')) return name;
+        foreach (var folder in start.Environment.GetValueOrDefault("PATH", "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var path = Path.Combine(folder, name);
+            if (Libc.access(path, 1) == 0 && !Directory.Exists(path)) return path;
+        }
+
+        throw new ProgramStartException($"There is no program '{name}' on the PATH.");
+    }
+
+    private ProgramStartException Refused(string file, ProgramStart start, int error)
+    {
+        var reason = error switch
+        {
+            Libc.Enoent when !File.Exists(file) => "it does not exist",
+            Libc.Enoent => Interpreter(file) is { } interpreter ? $"its interpreter '{interpreter}' does not exist" : "the loader or interpreter it names does not exist here",
+            Libc.Enotdir => "a part of its path is not a folder",
+            Libc.Eacces when Directory.Exists(file) => "it is a folder",
+            Libc.Eacces when Libc.access(file, 1) != 0 => "it is not executable (chmod +x)",
+            Libc.Eacces => $"the user programs run as{(runAs is { } user ? $" (uid {user.Uid})" : "")} may not execute it, its interpreter, or enter a folder above it or the working folder {start.WorkingFolder}",
+            Libc.Enoexec => "it is neither a program of this machine's architecture nor a script that starts with '#!'",
+            Libc.E2Big => "its arguments and environment are too long (one argument may have 131071 bytes)",
+            Libc.Etxtbsy => "it is still open for writing",
+            _ => $"{LaunchedProgram.Describe(error)} ({error})",
+        };
+        return new ProgramStartException($"Cannot start {file}: {reason}.");
+    }
+
+    private static string? Interpreter(string file)
+    {
+        try
+        {
+            using var handle = File.OpenHandle(file);
+            Span<byte> head = stackalloc byte[256];
+            head = head[..RandomAccess.Read(handle, head, 0)];
+            if (!head.StartsWith("#!"u8)) return null;
+            var end = head.IndexOf((byte)'\n');
+            var line = Encoding.UTF8.GetString(head[2..(end < 0 ? head.Length : end)]).Trim(' ', '\t');
+            // "#!/bin/sh\r" is the commonest reason: say it so that it can be seen.
+            return line.Split(' ', '\t')[0].Replace("\r", "\\r", StringComparison.Ordinal);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+}
