@@ -15,6 +15,7 @@ namespace JobHub.Engine;
 [JsonSerializable(typeof(MapReduceSpec))]
 [JsonSerializable(typeof(CommandDetails))]
 [JsonSerializable(typeof(PendingOutput))]
+[JsonSerializable(typeof(Storage.StorageCredentials))]
 [JsonSerializable(typeof(LogGap[]))]
 [JsonSerializable(typeof(OpenSession))]
 [JsonSerializable(typeof(SessionOpened))]

@@ -93,6 +93,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         var (state, asked) = ((JobState)reader.GetInt16(0), reader.GetBoolean(1));
         if (!asked) return new CancelResult.AlreadyFinished(state);
         wakeups.Upkeep();
+        wakeups.Steps();
         return new CancelResult.Accepted();
     }
 

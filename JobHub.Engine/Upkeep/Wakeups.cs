@@ -12,6 +12,7 @@ public sealed class Wakeups
     private readonly Signal _orders = new();
     private readonly Signal _events = new();
     private readonly Signal _upkeep = new();
+    private readonly Signal _steps = new();
     private readonly ConcurrentDictionary<string, bool> _outgoing = new();
 
     /// <summary>Tasks of this class have become claimable.</summary>
@@ -39,13 +40,8 @@ public sealed class Wakeups
     /// <summary>There is something to fold or to move on.</summary>
     public void Upkeep() => _upkeep.Set();
 
-    public Task WorkAsync(TimeSpan atMost, CancellationToken ct) => _work.WaitAsync(atMost, ct);
-
-    public Task OrdersAsync(TimeSpan atMost, CancellationToken ct) => _orders.WaitAsync(atMost, ct);
-
-    public Task EventsAsync(TimeSpan atMost, CancellationToken ct) => _events.WaitAsync(atMost, ct);
-
-    public Task UpkeepAsync(TimeSpan atMost, CancellationToken ct) => _upkeep.WaitAsync(atMost, ct);
+    /// <summary>A job may be moved on.</summary>
+    public void Steps() => _steps.Set();
 
     /// <summary>A waiter taken before looking, so that what happens between the look and the wait is not missed.</summary>
     public Task NextWork => _work.Next;
@@ -58,6 +54,9 @@ public sealed class Wakeups
 
     /// <inheritdoc cref="NextWork"/>
     public Task NextUpkeep => _upkeep.Next;
+
+    /// <inheritdoc cref="NextWork"/>
+    public Task NextSteps => _steps.Next;
 
     internal string[] TakeOutgoing()
     {
@@ -84,17 +83,5 @@ public sealed class Wakeups
         public Task Next => Volatile.Read(ref _next).Task;
 
         public void Set() => Interlocked.Exchange(ref _next, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
-
-        public async Task WaitAsync(TimeSpan atMost, CancellationToken ct)
-        {
-            try
-            {
-                await Next.WaitAsync(atMost, ct);
-            }
-            catch (TimeoutException)
-            {
-                // Polling is the truth.
-            }
-        }
     }
 }

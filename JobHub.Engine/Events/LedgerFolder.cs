@@ -1,0 +1,86 @@
+using JobHub.Engine.Upkeep;
+using Npgsql;
+
+namespace JobHub.Engine.Events;
+
+/// <summary>
+/// Relay and folder in one transaction: rows that no open transaction can precede get their position, in order, and their deltas are added to the jobs' base counters.
+/// So a row without a position is exactly a row that is not in the base, and readers add those.
+/// </summary>
+public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, TimeProvider clock)
+{
+    private const int Batch = 5000;
+    private static readonly TimeSpan Breath = TimeSpan.FromMilliseconds(5);
+
+    // Plain command jobs that have all succeeded end right here; everything else that moved is marked for the next step of its job.
+    private const string FoldSql = """
+        WITH open AS MATERIALIZED (
+            SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM (
+                SELECT seq FROM ledger WHERE position IS NULL AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY seq LIMIT 5000) o),
+        size AS MATERIALIZED (SELECT count(*) AS n FROM open),
+        moved_on AS (UPDATE relay SET position = position + size.n FROM size WHERE size.n > 0 RETURNING position - size.n AS base),
+        moved AS (
+            UPDATE ledger l SET position = m.base + open.n FROM open, moved_on m WHERE l.seq = open.seq AND l.position IS NULL
+            RETURNING l.job, l.blocked, l.succeeded, l.failed, l.canceled, l.skipped, l.maps_succeeded, l.started_at, l.counters),
+        added AS MATERIALIZED (
+            SELECT job, sum(blocked)::int AS blocked, sum(succeeded)::int AS succeeded, sum(failed)::int AS failed, sum(canceled)::int AS canceled, sum(skipped)::int AS skipped,
+                   sum(maps_succeeded)::int AS maps_succeeded, min(started_at) AS started_at, bool_or(counters IS NOT NULL) AS counted
+            FROM moved WHERE job > 0 GROUP BY job ORDER BY job),
+        counted AS MATERIALIZED (
+            SELECT c.job, jsonb_object_agg(c.key, c.total) AS counters FROM (
+                SELECT u.job, u.key, sum(u.value) AS total FROM (
+                    SELECT m.job, e.key, e.value::bigint AS value FROM moved m, jsonb_each_text(m.counters) e WHERE m.counters IS NOT NULL
+                    UNION ALL
+                    SELECT j.number, e.key, e.value::bigint FROM job j JOIN added a ON a.job = j.number AND a.counted, jsonb_each_text(j.counters) e) u
+                GROUP BY u.job, u.key) c GROUP BY c.job),
+        folded AS (
+            UPDATE job j SET
+                blocked = j.blocked + a.blocked, succeeded = j.succeeded + a.succeeded, failed = j.failed + a.failed, canceled = j.canceled + a.canceled,
+                skipped = j.skipped + a.skipped, maps_succeeded = j.maps_succeeded + a.maps_succeeded, started_at = least(j.started_at, a.started_at),
+                counters = coalesce(c.counters, j.counters),
+                state = CASE WHEN d.simple THEN 4 WHEN j.state = 0 AND a.started_at IS NOT NULL THEN 1 ELSE j.state END,
+                ended_at = CASE WHEN d.simple THEN clock_timestamp() ELSE j.ended_at END,
+                dirty = j.dirty OR (j.state < 4 AND NOT d.simple AND (a.succeeded <> 0 OR a.failed <> 0 OR a.canceled <> 0 OR a.skipped <> 0 OR a.maps_succeeded <> 0 OR a.blocked <> 0))
+            FROM added a LEFT JOIN counted c USING (job)
+            CROSS JOIN LATERAL (
+                SELECT o.state < 4 AND o.stop = 0 AND o.maps + o.reduces + o.analyses = 0 AND o.succeeded + a.succeeded = o.commands AND o.commands > 0 AS simple FROM job o WHERE o.number = a.job) d
+            WHERE j.number = a.job RETURNING j.number, d.simple, j.dirty),
+        ended AS (INSERT INTO ledger (job, kind, payload) SELECT number, 'job-ended', '{"state":"Succeeded"}' FROM folded WHERE simple)
+        SELECT (SELECT n FROM size)::int, EXISTS (SELECT FROM folded WHERE dirty),
+               EXISTS (SELECT FROM ledger WHERE position IS NULL AND xid >= pg_snapshot_xmin(pg_current_snapshot()))
+        """;
+
+    /// <summary>Folds what can be folded. Only one process folds at a time; the others find the lock taken and go on.</summary>
+    /// <returns>Whether a job is to be moved on.</returns>
+    public async Task<bool> FoldAsync(CancellationToken ct)
+    {
+        var dirty = false;
+        for (var held = 0; ;)
+        {
+            await using var connection = await database.OpenConnectionAsync(ct);
+            await using var transaction = await connection.BeginTransactionAsync(ct);
+            await using (var take = new NpgsqlCommand("SELECT pg_try_advisory_xact_lock(740750)", connection))
+            {
+                if (await take.ExecuteScalarAsync(ct) is not true) return dirty;
+            }
+
+            int folded;
+            bool waiting;
+            await using (var command = new NpgsqlCommand(FoldSql, connection))
+            await using (var reader = await command.ExecuteReaderAsync(ct))
+            {
+                await reader.ReadAsync(ct);
+                folded = reader.GetInt32(0);
+                dirty |= reader.GetBoolean(1);
+                waiting = reader.GetBoolean(2);
+            }
+
+            await transaction.CommitAsync(ct);
+            if (folded > 0) wakeups.Events();
+            if (folded == Batch) continue;
+            // Rows behind a transaction that is still open: look again in a moment, or the last rows of a job wait for the next beat.
+            if (!waiting || dirty || held++ == 20) return dirty;
+            await Task.Delay(Breath, clock, ct);
+        }
+    }
+}

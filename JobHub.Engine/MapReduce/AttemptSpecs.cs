@@ -1,0 +1,136 @@
+using JobHub.Engine.Jobs;
+using JobHub.Engine.Protocol;
+using JobHub.Engine.Storage;
+using JobHub.Engine.Tasks;
+using JobHub.Engine.Workers;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace JobHub.Engine.MapReduce;
+
+/// <summary>Turns claimed tasks into what a worker needs to run them: grants, never keys.</summary>
+public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, IOptions<StorageOptions> storage)
+{
+    private static readonly TimeSpan Validity = TimeSpan.FromHours(1);
+
+    /// <summary>The specs of claimed tasks, in their order.</summary>
+    public async Task<AttemptSpec[]> BuildAsync(WorkerSession session, IReadOnlyList<ClaimedTask> claimed, CancellationToken ct)
+    {
+        if (claimed.Count == 0) return [];
+        var jobs = await contexts.GetAsync([.. claimed.Select(c => TaskLayout.NumberOf(c.TaskId)).Distinct()], ct);
+        var inputs = await InputsAsync(claimed, jobs, ct);
+        var specs = new List<AttemptSpec>(claimed.Count);
+        foreach (var task in claimed)
+        {
+            // A job deleted between claim and here: its row of the queue goes with it.
+            if (jobs.TryGetValue(TaskLayout.NumberOf(task.TaskId), out var job)) specs.Add(Build(session, task, job, inputs));
+        }
+
+        return [.. specs];
+    }
+
+    /// <summary>Pages of the map runs of one partition, ordered by map; empty ranges are left out.</summary>
+    public async Task<RunPage> RunsAsync(WorkerSession session, JobContext job, Guid token, int partition, int after, int limit, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            SELECT (id & 1048575)::int, attempt, substring(offsets FROM $3 FOR 16) FROM task WHERE id > $1 AND id < $2 AND state = 4 ORDER BY id LIMIT $4
+            """);
+        command.Parameters.AddWithValue(job.Layout.First + after);
+        command.Parameters.AddWithValue(job.Layout.First + job.Layout.Maps);
+        command.Parameters.AddWithValue((partition * 8) + 1);
+        command.Parameters.AddWithValue(limit);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var runs = new List<MapRun>(limit);
+        var (rows, last) = (0, after);
+        while (await reader.ReadAsync(ct))
+        {
+            rows++;
+            last = reader.GetInt32(0);
+            var range = (byte[])reader.GetValue(2);
+            var (start, end) = (BitConverter.ToInt64(range, 0), BitConverter.ToInt64(range, 8));
+            if (end == start) continue;
+            var attempt = reader.GetInt32(1);
+            var grant = objects.Hub.GrantRead(objects.Shuffle(job.Id, last, attempt), session.SharesFiles, Validity)
+                ?? new ObjectGrant(null, $"{AttemptUrl(session, token)}/runs/{last}/{attempt}");
+            runs.Add(new(last, attempt, grant, start, end - start));
+        }
+
+        return new([.. runs], rows < limit ? null : last);
+    }
+
+    private AttemptSpec Build(WorkerSession session, ClaimedTask task, JobContext job, Dictionary<long, InputRow> inputs)
+    {
+        var (kind, index) = job.Layout.Of(task.TaskId);
+        var spec = new AttemptSpec
+        {
+            Token = task.Token, TaskId = task.TaskId, JobId = job.Id.Value, Attempt = task.Attempt, Kind = kind, Index = index,
+            TaskName = TaskName.Of(job.Id, kind, index), TimeoutSeconds = job.TimeoutSeconds,
+        };
+        if (job.MapReduce is not { } mr)
+        {
+            var command = job.Command!;
+            return spec with
+            {
+                Environment = command.Environment, MemoryLimitBytes = command.MemoryLimitBytes,
+                Command = new(command.Command, command.WorkingFolder, command.Sandbox),
+            };
+        }
+
+        var url = AttemptUrl(session, task.Token);
+        ProgramSpec Program(PinnedProgram p) => new(p.Name, p.Type, p.Size, p.Hash,
+            objects.Hub.GrantRead(objects.Program(p.Hash), session.SharesFiles, Validity) ?? new ObjectGrant(null, $"{url}/programs/{p.Hash}"));
+        spec = spec with { Environment = mr.Environment };
+        if (kind == TaskKind.Reduce)
+        {
+            var (store, path) = objects.Part(job, index);
+            return spec with
+            {
+                Reduce = new() { Reducer = Program(mr.Reducer), Args = mr.ReducerArgs, Partition = index, Maps = mr.Maps, Output = Grant(session, store, path, task.Token, url, durable: true) },
+            };
+        }
+
+        var input = inputs[task.TaskId];
+        var whole = mr.InputType == "file/gzip" || input.Path.EndsWith(".gz", StringComparison.Ordinal);
+        var start = whole ? 0 : (index - input.FirstTask) * mr.SplitSize;
+        var (inputStore, inputPath) = objects.Input(job, input.Path);
+        return spec with
+        {
+            Map = new()
+            {
+                Mapper = Program(mr.Mapper), Combiner = mr.Combiner is { } c ? Program(c) : null, Args = mr.MapperArgs, InputPath = input.Path, ObjectSize = input.Size,
+                Input = inputStore.GrantRead(inputPath, session.SharesFiles, Validity) ?? new ObjectGrant(null, $"{url}/input"),
+                Start = start, End = whole ? input.Size : Math.Min(input.Size, start + mr.SplitSize), Gzip = whole, Partitions = mr.Reducers,
+                Output = Grant(session, objects.Hub, objects.Shuffle(job.Id, index, task.Attempt), task.Token, url, durable: false),
+                CompressShuffle = storage.Value.Kind == StorageKind.S3,
+            },
+        };
+    }
+
+    private static OutputGrant Grant(WorkerSession session, IObjectStore store, ObjectPath path, Guid token, string url, bool durable)
+    {
+        if (store.TemporaryPath(path, token) is { } file)
+            return session.SharesFiles ? new(file, null, null, durable) : new(null, null, $"{url}/output", durable);
+        return new(null, $"{url}/uploads", null, durable);
+    }
+
+    private static string AttemptUrl(WorkerSession session, Guid token) => $"/agent/v1/sessions/{session.Id}/attempts/{token}";
+
+    /// <summary>The input object of each claimed map.</summary>
+    internal async Task<Dictionary<long, InputRow>> InputsAsync(IReadOnlyList<ClaimedTask> claimed, IReadOnlyDictionary<long, JobContext> jobs, CancellationToken ct)
+    {
+        var maps = claimed.Where(c => jobs.TryGetValue(TaskLayout.NumberOf(c.TaskId), out var job) && job.Layout.Of(c.TaskId).Kind == TaskKind.Map).Select(c => c.TaskId).ToArray();
+        var found = new Dictionary<long, InputRow>(maps.Length);
+        if (maps.Length == 0) return found;
+        await using var command = database.CreateCommand("""
+            SELECT m.id, i.first_task, i.path, i.size FROM unnest($1) AS m(id)
+            CROSS JOIN LATERAL (SELECT * FROM job_input WHERE job = m.id >> 20 AND first_task <= (m.id & 1048575) ORDER BY first_task DESC LIMIT 1) i
+            """);
+        command.Parameters.Add(new() { Value = maps, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) found[reader.GetInt64(0)] = new(reader.GetInt32(1), reader.GetString(2), reader.GetInt64(3));
+        return found;
+    }
+
+    internal sealed record InputRow(int FirstTask, string Path, long Size);
+}

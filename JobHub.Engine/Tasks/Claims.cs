@@ -1,0 +1,39 @@
+using JobHub.Engine.MapReduce;
+using JobHub.Engine.Protocol;
+using JobHub.Engine.Upkeep;
+using JobHub.Engine.Workers;
+
+namespace JobHub.Engine.Tasks;
+
+/// <summary>Gives tasks to workers: the classes that fit, a long-poll, and the specs.</summary>
+public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptSpecs specs, Wakeups wakeups, EngineMeter meter)
+{
+    /// <summary>Waits up to the request's time for the first task; a resend answers what the first answer gave.</summary>
+    public async Task<ClaimAnswer> ClaimAsync(WorkerSession session, ClaimRequest request, CancellationToken ct)
+    {
+        var deadline = Environment.TickCount64 + request.WaitMs;
+        while (true)
+        {
+            var next = wakeups.NextWork;
+            var claimed = await queue.ClaimAsync(session.Id, session.Worker, await FitsAsync(session, ct), request.ClaimId, request.Max, ct);
+            if (claimed.Count > 0)
+            {
+                meter.Claimed(claimed.Count);
+                return new(await specs.BuildAsync(session, claimed, ct));
+            }
+
+            var left = deadline - Environment.TickCount64;
+            if (left <= 0) return new([]);
+            // Half a second is the poll behind the wake-ups; a session that ended meanwhile is told at its next renew.
+            await Task.WhenAny(next, Task.Delay(TimeSpan.FromMilliseconds(Math.Min(left, 500)), ct));
+            ct.ThrowIfCancellationRequested();
+        }
+    }
+
+    private async ValueTask<int[]> FitsAsync(WorkerSession session, CancellationToken ct)
+    {
+        var all = await classes.AllAsync(ct);
+        return [.. all.Select(c => (c.Key, Line: RequirementClasses.Fits(c.Value, session.Affinity, session.Gpus, session.Cpus, session.Memory, session.Mounts)))
+            .Where(c => c.Line is not null).OrderBy(c => c.Line).Select(c => c.Key)];
+    }
+}

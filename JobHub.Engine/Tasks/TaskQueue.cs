@@ -1,0 +1,132 @@
+using JobHub.Engine.Attempts;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace JobHub.Engine.Tasks;
+
+/// <summary>An attempt as the queue gave it.</summary>
+public readonly record struct ClaimedTask(long TaskId, int Attempt, Guid Token);
+
+/// <summary>A successful attempt whose output, if any, needs no promotion.</summary>
+public sealed record Success(long TaskId, Guid Token, int? ExitCode, float CpuSeconds, long PeakMemory, byte[]? LogInline, string? LogKey, long LogSize, string? LogGaps,
+    string? Counters, byte[]? Offsets);
+
+/// <summary>The hot path over <c>live</c>: exact SQL, one statement each, batched. Every write after a claim is fenced by the attempt's token.</summary>
+public sealed class TaskQueue(NpgsqlDataSource database)
+{
+    // A row that a pause or stop has not reached yet is not given: the job's intent is looked up by its key for each row that is about to be taken.
+    // A resend of a claim (same claim id) finds what it was given and takes nothing more.
+    private const string ClaimSql = """
+        WITH prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4),
+        picked AS MATERIALIZED (
+            SELECT l.task_id, l.speculative
+            FROM unnest($1::int[]) WITH ORDINALITY AS fit(class, preference)
+            CROSS JOIN LATERAL (
+                SELECT q.task_id, q.speculative, q.rank FROM live q
+                WHERE q.class = fit.class AND q.claimable
+                  AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
+                  AND (q.avoid IS NULL OR q.avoid <> $5)
+                ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED) l
+            WHERE NOT EXISTS (SELECT FROM prior)
+              AND EXISTS (SELECT FROM worker_session s WHERE s.id = $3 AND s.ended_at IS NULL AND s.lease_until > clock_timestamp())
+            ORDER BY fit.preference, l.rank DESC, l.task_id LIMIT $2),
+        taken AS (
+            UPDATE live SET claimable = false, state = 2, attempt = live.attempt + 1, session_id = $3, token = gen_random_uuid(), claim_id = $4,
+                            leased_at = clock_timestamp(), misses = 0
+            FROM picked WHERE live.task_id = picked.task_id AND live.speculative = picked.speculative
+            RETURNING live.task_id, live.attempt, live.token, live.rank)
+        SELECT task_id, attempt, token, 0::bigint AS rank FROM prior UNION ALL SELECT task_id, attempt, token, rank FROM taken ORDER BY rank DESC, task_id
+        """;
+
+    private const string SucceedSql = """
+        WITH input AS MATERIALIZED (
+            SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::real[], $5::bigint[], $6::bytea[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bytea[])
+                AS i(task_id, token, exit_code, cpu, memory, log_inline, log_key, log_size, log_gaps, counters, offsets)),
+        mine AS MATERIALIZED (
+            SELECT l.task_id, l.speculative, l.attempt, l.token, l.session_id, l.leased_at
+            FROM live l JOIN input i ON i.task_id = l.task_id AND i.token = l.token ORDER BY l.task_id FOR UPDATE OF l),
+        gone AS (DELETE FROM live l USING mine m WHERE l.task_id = m.task_id AND l.speculative = m.speculative),
+        won AS (
+            INSERT INTO task (id, state, attempt, winner, started_at, ended_at, counters, offsets)
+            SELECT m.task_id, 4, m.attempt, m.token, m.leased_at, clock_timestamp(), i.counters::jsonb, i.offsets
+            FROM mine m JOIN input i ON i.task_id = m.task_id AND i.token = m.token
+            ON CONFLICT (id) DO NOTHING RETURNING id, attempt, winner, started_at, counters),
+        kept AS (
+            INSERT INTO attempt (task_id, number, token, session_id, outcome, reported, started_at, ended_at, exit_code, cpu_seconds, peak_memory,
+                                 log_inline, log_key, log_size, log_gaps)
+            SELECT m.task_id, m.attempt, m.token, m.session_id, CASE WHEN w.winner IS NULL THEN 2 ELSE 0 END, true, m.leased_at, clock_timestamp(),
+                   i.exit_code, i.cpu, i.memory, i.log_inline, i.log_key, i.log_size, i.log_gaps::jsonb
+            FROM mine m JOIN input i ON i.task_id = m.task_id AND i.token = m.token LEFT JOIN won w ON w.winner = m.token),
+        lost AS (INSERT INTO discard (task_id, token, attempt) SELECT m.task_id, m.token, m.attempt FROM mine m LEFT JOIN won w ON w.winner = m.token
+                 WHERE w.winner IS NULL ON CONFLICT DO NOTHING),
+        noted AS (
+            INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, started_at, counters)
+            SELECT w.id >> 20, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),
+                   count(*), count(*) FILTER (WHERE (w.id & 1048575) < j.maps), min(w.started_at),
+                   CASE WHEN bool_or(w.counters IS NOT NULL) THEN (SELECT jsonb_object_agg(c.key, c.total) FROM (
+                       SELECT e.key, sum(e.value::bigint) AS total FROM won v, jsonb_each_text(v.counters) e WHERE v.id >> 20 = w.id >> 20 GROUP BY e.key) c) END
+            FROM won w JOIN job j ON j.number = w.id >> 20 GROUP BY w.id >> 20)
+        SELECT m.token, w.winner IS NOT NULL FROM mine m LEFT JOIN won w ON w.winner = m.token
+        """;
+
+    /// <summary>Gives up to <paramref name="max"/> claimable tasks of the classes, the first classes first, to a session whose lease runs.</summary>
+    public async Task<List<ClaimedTask>> ClaimAsync(long session, string worker, int[] classes, Guid claimId, int max, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand(ClaimSql);
+        command.Parameters.AddWithValue(classes);
+        command.Parameters.AddWithValue(max);
+        command.Parameters.AddWithValue(session);
+        command.Parameters.AddWithValue(claimId);
+        command.Parameters.AddWithValue(worker);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var claimed = new List<ClaimedTask>();
+        while (await reader.ReadAsync(ct)) claimed.Add(new(reader.GetInt64(0), reader.GetInt32(1), reader.GetGuid(2)));
+        return claimed;
+    }
+
+    /// <summary>Ends successful attempts in one statement.</summary>
+    /// <returns>For each token that held its task: whether it won. Others are absent.</returns>
+    public async Task<Dictionary<Guid, bool>> SucceedAsync(IReadOnlyList<Success> results, CancellationToken ct)
+    {
+        var answers = new Dictionary<Guid, bool>(results.Count);
+        if (results.Count == 0) return answers;
+        await using var command = database.CreateCommand(SucceedSql);
+        var p = command.Parameters;
+        T[] Column<T>(Func<Success, T> of)
+        {
+            var column = new T[results.Count];
+            for (var i = 0; i < column.Length; i++) column[i] = of(results[i]);
+            return column;
+        }
+
+        void Nullable<T>(Func<Success, T> of, NpgsqlDbType type) => p.Add(new() { Value = Column(of), NpgsqlDbType = NpgsqlDbType.Array | type });
+        p.AddWithValue(Column(r => r.TaskId));
+        p.AddWithValue(Column(r => r.Token));
+        Nullable(r => r.ExitCode, NpgsqlDbType.Integer);
+        p.AddWithValue(Column(r => r.CpuSeconds));
+        p.AddWithValue(Column(r => r.PeakMemory));
+        Nullable(r => r.LogInline, NpgsqlDbType.Bytea);
+        Nullable(r => r.LogKey, NpgsqlDbType.Text);
+        p.AddWithValue(Column(r => r.LogSize));
+        Nullable(r => r.LogGaps, NpgsqlDbType.Text);
+        Nullable(r => r.Counters, NpgsqlDbType.Text);
+        Nullable(r => r.Offsets, NpgsqlDbType.Bytea);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) answers[reader.GetGuid(0)] = reader.GetBoolean(1);
+        return answers;
+    }
+
+    /// <summary>Of tokens that hold nothing: those whose report was taken before, with how they were kept.</summary>
+    public async Task<Dictionary<Guid, AttemptOutcome>> ReportedBeforeAsync(IReadOnlyList<(long TaskId, Guid Token)> attempts, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            SELECT a.token, a.outcome FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token) JOIN attempt a ON a.task_id = i.task_id AND a.token = i.token WHERE a.reported
+            """);
+        command.Parameters.AddWithValue(attempts.Select(a => a.TaskId).ToArray());
+        command.Parameters.AddWithValue(attempts.Select(a => a.Token).ToArray());
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var found = new Dictionary<Guid, AttemptOutcome>();
+        while (await reader.ReadAsync(ct)) found[reader.GetGuid(0)] = (AttemptOutcome)reader.GetInt16(1);
+        return found;
+    }
+}
