@@ -34,4 +34,5 @@ namespace JobHub.Engine;
 [JsonSerializable(typeof(UploadOpened))]
 [JsonSerializable(typeof(PartUrlsRequest))]
 [JsonSerializable(typeof(string[][]))]
+[JsonSerializable(typeof(string[]))]
 public sealed partial class EngineJson : JsonSerializerContext;

@@ -1,4 +1,12 @@
+using JobHub.Engine.Attempts;
+using JobHub.Engine.Events;
+using JobHub.Engine.Jobs;
+using JobHub.Engine.MapReduce;
 using JobHub.Engine.Postgres;
+using JobHub.Engine.Storage;
+using JobHub.Engine.Tasks;
+using JobHub.Engine.Upkeep;
+using JobHub.Engine.Workers;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Configuration;
@@ -31,6 +39,27 @@ public static class EngineRegistration
             .UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>())
             // The SQL files are the schema; a drift test compares them with the model.
             .ConfigureWarnings(w => w.Ignore(RelationalEventId.PendingModelChangesWarning)));
+        return services;
+    }
+
+    /// <summary>The whole engine without its upkeep loop: what the Api answers from.</summary>
+    public static IServiceCollection AddEngine(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddEngineDatabase(configuration).AddObjectStorage(configuration).AddSecretBox(configuration).AddMetrics();
+        services.AddOptions<LeaseOptions>().BindConfiguration("JobHub:Lease").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<RetryOptions>().BindConfiguration("JobHub:Retry").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<Wakeups>().AddSingleton<EngineMeter>().AddSingleton<RequirementClasses>();
+        services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
+        services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
+        services.AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<HeldAttempts>();
+        return services;
+    }
+
+    /// <summary>The upkeep loop and the wake-ups between Apis; every Api runs them.</summary>
+    public static IServiceCollection AddEngineUpkeep(this IServiceCollection services)
+    {
+        services.AddSingleton<LedgerFolder>().AddSingleton<JobSteps>().AddSingleton<Sweeper>().AddSingleton<Cleaner>().AddSingleton<Speculation>();
+        services.AddHostedService<WakeupRelay>().AddHostedService<UpkeepLoop>();
         return services;
     }
 }

@@ -59,6 +59,13 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         return new([.. runs], rows < limit ? null : last);
     }
 
+    /// <summary>The canonical address of a map's input object.</summary>
+    public async Task<string> InputOfAsync(long taskId, JobContext job, CancellationToken ct)
+    {
+        var inputs = await InputsAsync([new(taskId, 0, default)], new Dictionary<long, JobContext> { [job.Layout.Number] = job }, ct);
+        return inputs[taskId].Path;
+    }
+
     private AttemptSpec Build(WorkerSession session, ClaimedTask task, JobContext job, Dictionary<long, InputRow> inputs)
     {
         var (kind, index) = job.Layout.Of(task.TaskId);

@@ -20,6 +20,9 @@ public sealed class JobObjects(StoreRegistry stores)
 
     public ObjectPath Log(JobId job, TaskKind kind, int index, int attempt) => new(stores.HubBucket, $"logs/{job}/{TaskName.Of(job, kind, index)}/{attempt}");
 
+    /// <summary>An object of the hub's own by the key it was kept under.</summary>
+    public ObjectPath Hidden(string key) => new(stores.HubBucket, key);
+
     public ObjectPath LogFolder(JobId job) => new(stores.HubBucket, $"logs/{job}/");
 
     /// <summary>The store and folder of a job's result, ending in a slash.</summary>
