@@ -3,6 +3,7 @@ using JobHub.Engine.Events;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Postgres;
+using JobHub.Engine.Secrets;
 using JobHub.Engine.Storage;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Upkeep;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using JobHub.Engine.MapReduce;
+using JobHub.Engine.Secrets;
 using JobHub.Engine.Storage;
 using JobHub.Engine.Tasks;
 using Microsoft.Extensions.Caching.Memory;

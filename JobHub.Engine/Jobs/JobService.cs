@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using JobHub.Engine.Secrets;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Upkeep;
 using Npgsql;
@@ -8,7 +9,7 @@ using NpgsqlTypes;
 namespace JobHub.Engine.Jobs;
 
 /// <summary>The one door by which every family submits and cancels.</summary>
-public sealed class JobService(NpgsqlDataSource database, RequirementClasses classes, Wakeups wakeups)
+public sealed class JobService(NpgsqlDataSource database, RequirementClasses classes, SecretBox secrets, Wakeups wakeups)
 {
     // One statement for one job or ten thousand: jobs, their queue rows and their ledger rows, from arrays.
     private const string SubmitSql = """
@@ -53,7 +54,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
             await using var command = new NpgsqlCommand("INSERT INTO secret (job, name, sealed) VALUES ($1, $2, $3)", connection);
             command.Parameters.AddWithValue(number);
             command.Parameters.AddWithValue(name);
-            command.Parameters.AddWithValue(System.Text.Encoding.UTF8.GetBytes(value)); // SEAL
+            command.Parameters.AddWithValue(secrets.Seal(value, SecretId(number, name)));
             await command.ExecuteNonQueryAsync(ct);
         }
 
