@@ -1,5 +1,7 @@
+using JobHub.Api.Features.Agents;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Engine;
 using JobHub.ServiceDefaults;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
@@ -16,6 +18,8 @@ public static class ApiHost
         var builder = WebApplication.CreateBuilder(args);
         builder.AddServiceDefaults();
         AddHttp(builder);
+        builder.Services.AddEngine(builder.Configuration).AddHostedService<SchemaAtStart>();
+        builder.Services.AddEngineUpkeep();
 
         var app = builder.Build();
         app.Services.GetRequiredService<DevelopmentRule>().CheckConfigured(app.Configuration);
@@ -23,6 +27,7 @@ public static class ApiHost
         app.UseRouting();
         app.UseMiddleware<AccessMiddleware>();
         app.MapHealth();
+        app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
         return app;
     }
