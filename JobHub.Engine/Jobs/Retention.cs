@@ -1,0 +1,182 @@
+using System.ComponentModel.DataAnnotations;
+using JobHub.Engine.Storage;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace JobHub.Engine.Jobs;
+
+/// <summary>Section JobHub:Retention.</summary>
+public sealed class RetentionOptions
+{
+    /// <summary>Ended jobs, with their tasks, attempts, logs and events, are kept this long.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "36500.00:00:00")]
+    public TimeSpan Jobs { get; init; } = TimeSpan.FromDays(30);
+
+    /// <summary>Answers to a repeated Idempotency-Key.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "365.00:00:00")]
+    public TimeSpan IdempotencyKeys { get; init; } = TimeSpan.FromHours(24);
+}
+
+/// <summary>What one run removed.</summary>
+public sealed record RetentionResult(int Jobs, long Rows, long Objects, int Kept);
+
+/// <summary>
+/// Forgets what is old: whole ended trees of jobs with their logs in the store, old ledger rows, idempotency keys, ended sessions. In chunks of at most 2 000 rows, each a
+/// transaction of its own, so that no snapshot is held for long; a run that is cut off is continued by the next. Results that jobs wrote belong to their owners and stay.
+/// </summary>
+/// <param name="stores">Null where the process has no store: jobs with logs in the store are then kept.</param>
+public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> options, ILogger<Retention> logger, StoreRegistry? stores = null)
+{
+    private const int Chunk = 2000;
+
+    public async Task<RetentionResult> ApplyAsync(CancellationToken ct)
+    {
+        int jobs = 0, kept = 0;
+        long rows = 0, objects = 0, after = 0;
+        while (true)
+        {
+            var ended = await EndedRootsAsync(after, ct);
+            if (ended.Count == 0) break;
+            foreach (var number in ended)
+            {
+                after = number;
+                var (forgotten, r, o) = await ForgetTreeAsync(number, ct);
+                (rows, objects) = (rows + r, objects + o);
+                if (forgotten > 0) jobs += forgotten;
+                else kept++;
+            }
+        }
+        rows += await RepeatAsync("""
+            with oldest as (select position from ledger where position is not null order by position limit $2)
+            delete from ledger l using oldest o where l.position = o.position and l.at < clock_timestamp() - $1
+            """, options.Value.Jobs, ct);
+        rows += await RepeatAsync("delete from idempotency where (caller, key) in (select caller, key from idempotency where created_at < clock_timestamp() - $1 limit $2)",
+            options.Value.IdempotencyKeys, ct);
+        rows += await RepeatAsync("delete from worker_session where id in (select id from worker_session where ended_at < clock_timestamp() - $1 limit $2)", options.Value.Jobs, ct);
+        var result = new RetentionResult(jobs, rows, objects, kept);
+        logger.Retained(result.Jobs, result.Rows, result.Objects, result.Kept);
+        return result;
+    }
+
+    private async Task<List<long>> EndedRootsAsync(long after, CancellationToken ct)
+    {
+        // A child goes with its root; one whose root is gone already is a root to us.
+        await using var command = db.CreateCommand("""
+            select j.number from job j
+            where j.ended_at < clock_timestamp() - $1 and j.number > $2 and not j.dirty and not j.cleanup
+              and (j.parent is null or not exists (select from job p where p.number = j.parent))
+            order by j.number limit 200
+            """);
+        command.Parameters.Add(new() { Value = options.Value.Jobs });
+        command.Parameters.Add(new() { Value = after });
+        return await ReadNumbersAsync(command, ct);
+    }
+
+    // Deepest first, so that a run that is cut off leaves no child without its root's row. Zero jobs when something of the tree must stay.
+    private async Task<(int Jobs, long Rows, long Objects)> ForgetTreeAsync(long root, CancellationToken ct)
+    {
+        var tree = new List<long>();
+        await using (var command = db.CreateCommand("""
+            with recursive tree as (
+                select number, ended_at, dirty, cleanup, family, 0 as depth from job where number = $1
+                union all
+                select c.number, c.ended_at, c.dirty, c.cleanup, c.family, t.depth + 1 from tree t join job c on c.parent = t.number where t.family = $2)
+            select number, ended_at is not null and ended_at < clock_timestamp() - $3 and not dirty and not cleanup from tree order by depth desc, number
+            """))
+        {
+            command.Parameters.Add(new() { Value = root });
+            // Only the farm has trees; other jobs are not searched for children.
+            command.Parameters.Add(new() { Value = (short)JobFamily.Farm });
+            command.Parameters.Add(new() { Value = options.Value.Jobs });
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct))
+            {
+                if (!reader.GetBoolean(1)) return default;
+                tree.Add(reader.GetInt64(0));
+            }
+        }
+        long rows = 0, objects = 0;
+        foreach (var number in tree)
+        {
+            // Objects first: a row without its object can be removed later, an object without its row never.
+            if (await ForgetLogsAsync(number, ct) is not { } logs) return default;
+            objects += logs;
+            foreach (var sql in OfTasks) rows += await RepeatAsync(sql, number, ct);
+            rows += await RepeatAsync("delete from ledger where (tableoid, ctid) in (select tableoid, ctid from ledger where job = $1 and position is not null limit $2)", number, ct);
+            rows += await RepeatAsync("delete from idempotency where (caller, key) in (select i.caller, i.key from idempotency i join job j on j.id = i.job_id where j.number = $1 limit $2)", number, ct);
+            rows += await RepeatAsync("delete from job_input where (tableoid, ctid) in (select tableoid, ctid from job_input where job = $1 limit $2)", number, ct);
+            rows += await RepeatAsync("delete from job where number in (select number from job where number = $1 limit $2)", number, ct);
+        }
+        return (tree.Count, rows, objects);
+    }
+
+    // A task's id is (job number << 20) | index.
+    private static readonly string[] OfTasks =
+    [
+        "delete from attempt where (task_id, number) in (select task_id, number from attempt where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",
+        "delete from task where id in (select id from task where id >= $1 << 20 and id < ($1 + 1) << 20 limit $2)",
+        "delete from live_log where (task_id, token, \"offset\") in (select task_id, token, \"offset\" from live_log where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",
+    ];
+
+    // Null when there are logs and no store to remove them from.
+    private async Task<long?> ForgetLogsAsync(long job, CancellationToken ct)
+    {
+        long count = 0, after = (job << 20) - 1;
+        while (true)
+        {
+            var keys = new List<ObjectPath>();
+            var last = after;
+            await using (var command = db.CreateCommand("""
+                select task_id, log_key from attempt
+                where task_id > $1 and task_id < ($2 + 1) << 20 and log_key is not null order by task_id limit $3
+                """))
+            {
+                command.Parameters.Add(new() { Value = after });
+                command.Parameters.Add(new() { Value = job });
+                command.Parameters.Add(new() { Value = Chunk });
+                await using var reader = await command.ExecuteReaderAsync(ct);
+                while (await reader.ReadAsync(ct))
+                {
+                    last = reader.GetInt64(0);
+                    keys.Add(new ObjectPath(stores?.HubBucket ?? "", reader.GetString(1)));
+                }
+            }
+            if (keys.Count == 0) return count;
+            if (stores is null) return null;
+            await stores.Hub.DeleteAsync(keys, ct);
+            count += keys.Count;
+            if (keys.Count < Chunk) return count;
+            // The last task may have more attempts than the chunk showed.
+            after = last - 1 > after ? last - 1 : last;
+        }
+    }
+
+    private async Task<long> RepeatAsync<T>(string sql, T value, CancellationToken ct)
+    {
+        long all = 0;
+        while (true)
+        {
+            await using var command = db.CreateCommand(sql);
+            command.Parameters.Add(new NpgsqlParameter<T> { TypedValue = value });
+            command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = Chunk });
+            var n = await command.ExecuteNonQueryAsync(ct);
+            all += n;
+            if (n < Chunk) return all;
+        }
+    }
+
+    private static async Task<List<long>> ReadNumbersAsync(NpgsqlCommand command, CancellationToken ct)
+    {
+        var numbers = new List<long>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) numbers.Add(reader.GetInt64(0));
+        return numbers;
+    }
+}
+
+internal static partial class RetentionLog
+{
+    [LoggerMessage(2300, LogLevel.Information, "Retention removed {Jobs} jobs, {Rows} rows, {Objects} log objects; {Kept} old jobs must stay for now")]
+    public static partial void Retained(this ILogger logger, int jobs, long rows, long objects, int kept);
+}

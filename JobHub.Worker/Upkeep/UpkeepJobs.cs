@@ -1,0 +1,11 @@
+using JobHub.Engine.Jobs;
+using Quartz;
+
+namespace JobHub.Worker.Upkeep;
+
+/// <summary>Quartz decides when, the engine what.</summary>
+[DisallowConcurrentExecution]
+public sealed class RetentionJob(Retention retention) : IJob
+{
+    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken) => await retention.ApplyAsync(cancellationToken);
+}

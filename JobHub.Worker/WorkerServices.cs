@@ -1,0 +1,44 @@
+using JobHub.Engine.Protocol;
+using JobHub.Engine.Tasks;
+using JobHub.Worker.Agent;
+using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime;
+using Microsoft.Extensions.Options;
+
+namespace JobHub.Worker;
+
+/// <summary>The parts of a worker, as both verbs use them.</summary>
+public static class WorkerServices
+{
+    /// <summary>Options, hub access, launcher and runner.</summary>
+    public static IServiceCollection AddAttempts(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddOptions<WorkerOptions>().BindConfiguration("JobHub:Worker").ValidateDataAnnotations().ValidateOnStart();
+        services.AddProgramLauncher(configuration);
+        services.AddSingleton<HubAddress>(provider => new HubAddress(configuration, provider.GetRequiredService<IOptions<WorkerOptions>>()));
+        services.AddSingleton<WorkerToken>(provider => new WorkerToken(provider.GetRequiredService<IOptions<WorkerOptions>>()));
+        services.AddSingleton<AgentClient>();
+        services.AddSingleton<IScratch, ScratchOnDisk>();
+        services.AddSingleton(provider => provider.GetRequiredService<IOptions<WorkerOptions>>().Value is var o ? new ProgramCache(o.ProgramPath, o.ProgramCacheBytes) : null!);
+        services.AddSingleton(_ => Bodies());
+        services.AddSingleton<AttemptRunner>();
+        return services;
+    }
+
+    /// <summary>Claims and runs; nothing when the worker has no slots.</summary>
+    public static IServiceCollection AddAgentRole(this IServiceCollection services)
+    {
+        services.AddSingleton(provider => new Outbox(provider.GetRequiredService<AgentClient>(), provider.GetRequiredService<IOptions<WorkerOptions>>().Value.OutboxPath,
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<Outbox>>()));
+        services.AddSingleton<AgentLoop>();
+        services.AddHostedService(provider => provider.GetRequiredService<AgentLoop>());
+        return services;
+    }
+
+    private static AttemptBodies Bodies()
+    {
+        var bodies = new AttemptBodies();
+        bodies.Add(TaskKind.Command, ProgramType.Streaming, () => new CommandBody());
+        return bodies;
+    }
+}
