@@ -31,7 +31,7 @@ public static class SchedulerRole
         if (configuration.GetSection(StorageOptions.Section).Exists()) services.AddObjectStorage(configuration);
         services.AddSingleton(provider => new Retention(provider.GetRequiredService<NpgsqlDataSource>(), provider.GetRequiredService<IOptions<RetentionOptions>>(),
             provider.GetRequiredService<ILogger<Retention>>(), provider.GetService<StoreRegistry>()));
-        services.AddQuartz("jobhub", quartz =>
+        services.AddQuartz(quartz =>
         {
             quartz.ConfigureScheduler(options => options.InstanceId = "AUTO");
             quartz.UseDefaultThreadPool(2);
