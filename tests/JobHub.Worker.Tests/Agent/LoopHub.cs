@@ -1,0 +1,208 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Text.Json;
+using JobHub.Engine.Protocol;
+using JobHub.Engine.Tasks;
+using JobHub.ServiceDefaults;
+using JobHub.Worker.Agent;
+using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace JobHub.Worker.Tests.Agent;
+
+/// <summary>A Kestrel server on loopback: the network of these tests, with the faults a network has.</summary>
+internal sealed class LoopServer : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private LoopServer(WebApplication app) => _app = app;
+
+    public Uri Address => new(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
+
+    public static async Task<LoopServer> StartAsync(Action<WebApplication> routes)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.Services.ConfigureHttpJsonOptions(o => ServiceDefaultsExtensions.Shape(o.SerializerOptions));
+        builder.Configuration["urls"] = "http://127.0.0.1:0";
+        var app = builder.Build();
+        routes(app);
+        await app.StartAsync();
+        return new LoopServer(app);
+    }
+
+    public AgentClient Client() => new(new HubAddress(Address), WorkerToken.Of("secret"), TimeProvider.System);
+
+    public async ValueTask DisposeAsync() => await _app.DisposeAsync();
+}
+
+/// <summary>The hub's side of the agent protocol, small: tasks wait in a queue, results are collected, faults are asked for.</summary>
+internal sealed class LoopHub : IAsyncDisposable
+{
+    private readonly ConcurrentQueue<AttemptSpec> _ready = new();
+    private readonly ConcurrentDictionary<Guid, AttemptSpec[]> _claims = new();
+    private readonly SemaphoreSlim _news = new(0);
+    private LoopServer? _server;
+    private long _sessions;
+
+    public ConcurrentDictionary<Guid, AttemptResult> Results { get; } = new();
+    public ConcurrentDictionary<Guid, byte[]> Logs { get; } = new();
+    public ConcurrentDictionary<Guid, string> Live { get; } = new();
+    public ConcurrentQueue<StopOrder> Orders { get; } = new();
+    public ConcurrentBag<long> Ended { get; } = [];
+    public long Sessions => Interlocked.Read(ref _sessions);
+    public int Completions;
+    public double LeaseSeconds { get; set; } = 6;
+    public double RenewSeconds { get; set; } = 0.5;
+    /// <summary>Sessions up to this one are answered 410.</summary>
+    public long GoneUpTo { get; set; }
+    public volatile bool RefuseRenews;
+    public int LoseClaimAnswers, LoseCompleteAnswers;
+    public RenewRequest? LastRenew { get; private set; }
+    public Uri Address => _server!.Address;
+
+    public static async Task<LoopHub> StartAsync()
+    {
+        var hub = new LoopHub();
+        hub._server = await LoopServer.StartAsync(hub.Map);
+        return hub;
+    }
+
+    public AttemptSpec Add(string command, double? timeout = null)
+    {
+        var job = Guid.NewGuid();
+        var spec = new AttemptSpec
+        {
+            Token = Guid.NewGuid(), TaskId = 1, JobId = job, Attempt = 1, Kind = TaskKind.Command, Index = 0, TaskName = $"{job}-c-0", TimeoutSeconds = timeout,
+            Command = new CommandSpec(command, null, true),
+        };
+        _ready.Enqueue(spec);
+        _news.Release();
+        return spec;
+    }
+
+    private void Map(WebApplication app)
+    {
+        app.Use(async (context, next) =>
+        {
+            if (context.Request.Headers.Authorization != "Bearer secret") context.Response.StatusCode = 401;
+            else if (context.Request.RouteValues.TryGetValue("id", out var id) && long.Parse((string)id!) <= GoneUpTo) context.Response.StatusCode = 410;
+            else await next(context);
+        });
+        app.MapPost("/agent/v1/sessions", (OpenSession _) => Results_Created(new SessionOpened(Interlocked.Increment(ref _sessions), LeaseSeconds, RenewSeconds, null)));
+        app.MapPost("/agent/v1/sessions/{id}/claim", async (long id, ClaimRequest request, HttpContext context) =>
+        {
+            if (!_claims.TryGetValue(request.ClaimId, out var attempts))
+            {
+                if (_ready.IsEmpty) await _news.WaitAsync(Math.Min(request.WaitMs, 1000), context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                var list = new List<AttemptSpec>();
+                while (list.Count < request.Max && _ready.TryDequeue(out var spec)) list.Add(spec);
+                _claims[request.ClaimId] = attempts = [.. list];
+            }
+            if (attempts.Length > 0 && Interlocked.Decrement(ref LoseClaimAnswers) >= 0) context.Abort();
+            return new ClaimAnswer(attempts);
+        });
+        app.MapPost("/agent/v1/sessions/{id}/renew", (long id, RenewRequest request) =>
+        {
+            if (RefuseRenews) return Microsoft.AspNetCore.Http.Results.StatusCode(503);
+            LastRenew = request;
+            return Microsoft.AspNetCore.Http.Results.Json(new RenewAnswer([], []));
+        });
+        app.MapGet("/agent/v1/sessions/{id}/control", async (long id, int waitMs, HttpContext context) =>
+        {
+            for (var i = 0; i < 20 && Orders.IsEmpty; i++) await Task.Delay(50, context.RequestAborted);
+            return new ControlAnswer([.. Orders.Where(o => !Results.ContainsKey(o.Token))]);
+        });
+        app.MapPost("/agent/v1/sessions/{id}/complete", (long id, CompleteRequest request, HttpContext context) =>
+        {
+            Interlocked.Increment(ref Completions);
+            var answers = request.Results.Select(r => Results.TryAdd(r.Token, r) ? CompletionAnswer.Accepted : CompletionAnswer.AlreadyAccepted).ToArray();
+            if (Interlocked.Decrement(ref LoseCompleteAnswers) >= 0) context.Abort();
+            return new CompleteAnswer(answers);
+        });
+        app.MapDelete("/agent/v1/sessions/{id}", (long id) => { Ended.Add(id); return Microsoft.AspNetCore.Http.Results.NoContent(); });
+        app.MapPut("/agent/v1/sessions/{id}/attempts/{token}/log", async (long id, Guid token, HttpRequest request) =>
+        {
+            using var body = new MemoryStream();
+            await request.Body.CopyToAsync(body);
+            Logs[token] = body.ToArray();
+            return new LogContent(null, $"logs/{token}", long.Parse(request.Headers["JobHub-Log-Size"]!), null);
+        });
+        app.MapPost("/agent/v1/sessions/{id}/attempts/{token}/live", async (long id, Guid token, long offset, HttpRequest request) =>
+        {
+            using var reader = new StreamReader(request.Body);
+            var text = await reader.ReadToEndAsync();
+            Live.AddOrUpdate(token, text, (_, old) => old[..(int)offset] + text);
+            return Microsoft.AspNetCore.Http.Results.NoContent();
+        });
+    }
+
+    private static IResult Results_Created<T>(T value) => Microsoft.AspNetCore.Http.Results.Json(value, statusCode: 201);
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_server is not null) await _server.DisposeAsync();
+        _news.Dispose();
+    }
+}
+
+/// <summary>A worker's agent with all its real parts, in this process.</summary>
+internal sealed class LoopWorker : IAsyncDisposable
+{
+    private readonly IHost _host;
+    private readonly string _folder;
+
+    public LoopWorker(Uri hub, int slots = 2, TimeSpan? grace = null)
+    {
+        _folder = Directory.CreateTempSubdirectory("jobhub-agent-").FullName;
+        File.SetUnixFileMode(_folder, (UnixFileMode)0b111_101_101);
+        var token = Path.Combine(_folder, "token");
+        File.WriteAllText(token, "secret\n");
+        var builder = Host.CreateApplicationBuilder();
+        builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["JobHub:Worker:Api"] = hub.ToString(), ["JobHub:Worker:TokenFile"] = token, ["JobHub:Worker:DataFolder"] = Path.Combine(_folder, "data"),
+            ["JobHub:Worker:ProgramFolder"] = Path.Combine(_folder, "programs"), ["JobHub:Worker:ScratchRoot"] = Path.Combine(_folder, "scratch"),
+            ["JobHub:Worker:Slots"] = slots.ToString(), ["JobHub:Worker:Grace"] = (grace ?? TimeSpan.FromSeconds(5)).ToString(),
+        });
+        builder.Logging.ClearProviders();
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddAttempts(builder.Configuration).AddAgentRole();
+        _host = builder.Build();
+    }
+
+    public AgentLoop Agent => _host.Services.GetRequiredService<AgentLoop>();
+    public string Scratch => Path.Combine(_folder, "scratch");
+
+    public async Task<LoopWorker> StartAsync()
+    {
+        await _host.StartAsync();
+        return this;
+    }
+
+    public Task StopAsync() => _host.StopAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _host.StopAsync();
+        _host.Dispose();
+        Directory.Delete(_folder, true);
+    }
+}
+
+internal static class Eventually
+{
+    public static async Task TrueAsync(Func<bool> condition)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!condition()) await Task.Delay(20, limit.Token);
+    }
+}
