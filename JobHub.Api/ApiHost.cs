@@ -1,10 +1,13 @@
 using JobHub.Api.Features.Agents;
+using JobHub.Api.Features.Hub;
+using JobHub.Api.Features.MapReduce;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
 using JobHub.Engine;
+using JobHub.Engine.Artifacts;
+using JobHub.Engine.MapReduce;
 using JobHub.ServiceDefaults;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.Options;
 
 namespace JobHub.Api;
 
@@ -20,16 +23,30 @@ public static class ApiHost
         AddHttp(builder);
         builder.Services.AddEngine(builder.Configuration).AddHostedService<SchemaAtStart>();
         builder.Services.AddEngineUpkeep();
+        AddFamilies(builder.Services);
 
         var app = builder.Build();
         app.Services.GetRequiredService<DevelopmentRule>().CheckConfigured(app.Configuration);
         app.UseServiceDefaults();
+        app.UseMiddleware<EngineFaultMiddleware>();
+        app.UseApiDescriptionPage();
         app.UseRouting();
         app.UseMiddleware<AccessMiddleware>();
         app.MapHealth();
+        app.MapApiDescription();
+        app.MapMapReduce();
+        app.MapHub();
         app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
         return app;
+    }
+
+    private static void AddFamilies(IServiceCollection services)
+    {
+        services.AddOptions<ArtifactOptions>().BindConfiguration("JobHub:Artifacts").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<ArtifactStore>();
+        services.AddSingleton<MapReduceSubmitter>();
+        services.AddHealthChecks().AddCheck<DatabaseCheck>("database", timeout: TimeSpan.FromSeconds(5));
     }
 
     private static void AddHttp(WebApplicationBuilder builder)
@@ -39,6 +56,7 @@ public static class ApiHost
         services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<BearerTokens>();
         services.AddSingleton<DevelopmentRule>();
+        services.AddApiDescription();
         services.AddOptions<KestrelServerOptions>().Configure<DevelopmentRule>(static (kestrel, rule) =>
         {
             kestrel.AddServerHeader = false;

@@ -123,6 +123,10 @@ public sealed class JobReader(NpgsqlDataSource database)
         }
     }
 
+    /// <summary>Whether a job has such a task.</summary>
+    public async Task<bool> HasTaskAsync(JobId id, TaskKind kind, int index, CancellationToken ct) =>
+        await FindAsync(id, ct) is { } job && job.Layout.IdOf(kind, index) is not null;
+
     /// <summary>The attempts of one task, the running ones included, by number.</summary>
     public async Task<IReadOnlyList<AttemptView>> AttemptsAsync(JobId id, TaskKind kind, int index, CancellationToken ct)
     {

@@ -64,6 +64,20 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         return new SubmitResult.Accepted(spec.Id, Replayed: false);
     }
 
+    /// <summary>What an earlier submission with this Idempotency-Key came to, or null. A family whose planning looks at the world asks first: a resend's answer must not depend on it.</summary>
+    public async Task<SubmitResult?> FindReplayAsync(Submission who, CancellationToken ct)
+    {
+        if (who.IdempotencyKey is null) return null;
+        await using var command = database.CreateCommand(
+            "SELECT job_id, body_hash FROM idempotency WHERE caller = $1 AND key = $2 AND created_at >= clock_timestamp() - interval '24 hours'");
+        command.Parameters.AddWithValue(who.Caller);
+        command.Parameters.AddWithValue(who.IdempotencyKey);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return null;
+        var hash = reader.IsDBNull(1) ? null : (byte[])reader.GetValue(1);
+        return hash.AsSpan().SequenceEqual(who.BodyHash) ? new SubmitResult.Accepted(new(reader.GetGuid(0)), Replayed: true) : new SubmitResult.KeyReused();
+    }
+
     /// <summary>Stores many jobs without inputs or secrets in one transaction: all or none.</summary>
     public async Task<IReadOnlyList<JobId>> SubmitManyAsync(IReadOnlyList<JobSpec> specs, string caller, CancellationToken ct)
     {

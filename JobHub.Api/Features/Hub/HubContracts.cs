@@ -1,0 +1,58 @@
+using System.Text.Json;
+
+namespace JobHub.Api.Features.Hub;
+
+/// <summary>A page of jobs; <paramref name="Next"/> is the next page's <c>after</c>, absent on the last.</summary>
+public sealed record HubJobPage(IReadOnlyList<HubJob> Items, string? Next);
+
+/// <summary>A page of tasks.</summary>
+public sealed record HubTaskPage(IReadOnlyList<HubTask> Items, string? Next);
+
+/// <summary>A job of any family. Times are RFC 3339, UTC.</summary>
+public record HubJob
+{
+    public required string Id { get; init; }
+    public required long Number { get; init; }
+    /// <summary>MapReduce, Commands, Projects or Farm.</summary>
+    public required string Family { get; init; }
+    public string? Title { get; init; }
+    public string? User { get; init; }
+    public required string Project { get; init; }
+    public required Dictionary<string, string> Labels { get; init; }
+    public required int Priority { get; init; }
+    /// <summary>Queued, Running, Paused, Canceling, Succeeded, Failed or Canceled.</summary>
+    public required string State { get; init; }
+    public required bool Paused { get; init; }
+    /// <summary>0 to 1.</summary>
+    public required double Progress { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? EndedAt { get; init; }
+    public HubError? Error { get; init; }
+    public required HubTaskCounts Tasks { get; init; }
+    public required Dictionary<string, long> Counters { get; init; }
+    /// <summary>The family's own part; only of one job, not in lists.</summary>
+    public JsonElement? Details { get; init; }
+}
+
+/// <summary>Tasks by state.</summary>
+public sealed record HubTaskCounts(int Total, int Ready, int Blocked, int Leased, int Running, int Succeeded, int Failed, int Canceled, int Skipped);
+
+/// <summary>Why a job, task or attempt failed.</summary>
+public sealed record HubError(string Type, string Message, string? TaskId);
+
+/// <summary>A task. <paramref name="Id"/> is its name, <c>&lt;job id&gt;-m-3</c>.</summary>
+public sealed record HubTask(
+    string Id, string Kind, int Index, string State, int Attempts, string? Worker, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, DateTimeOffset? NotBefore,
+    HubError? Error, HubSplit? Split, double Progress);
+
+/// <summary>What a map reads, the end exclusive.</summary>
+public sealed record HubSplit(string Path, long Start, long End);
+
+/// <summary>One run of a task; no outcome while it runs.</summary>
+public sealed record HubAttempt(
+    int Number, string? Worker, string? Outcome, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, int? ExitCode, int? Signal, HubError? Error,
+    double? CpuSeconds, long? PeakMemoryBytes, long LogSize);
+
+/// <summary>The answer to a cancel: accepted, under way.</summary>
+public sealed record HubCancelAccepted(string Id, string State);

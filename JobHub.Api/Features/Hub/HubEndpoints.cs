@@ -1,0 +1,130 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using JobHub.Api.Http;
+using JobHub.Api.Http.Access;
+using JobHub.Engine.Events;
+using JobHub.Engine.Jobs;
+using JobHub.Engine.Tasks;
+using Microsoft.AspNetCore.Http.HttpResults;
+
+namespace JobHub.Api.Features.Hub;
+
+/// <summary>/hub/v1: JobHub's own API over all families. The dashboard uses nothing else.</summary>
+public static class HubEndpoints
+{
+    private const int DefaultPage = 50, LargestPage = 500;
+
+    public static void MapHub(this IEndpointRouteBuilder routes)
+    {
+        var hub = routes.MapGroup("/hub/v1").WithGroupName("hub");
+        var jobs = hub.MapGroup("/jobs").WithTags("Jobs");
+        jobs.MapGet("", ListAsync).ProducesProblem(400)
+            .WithSummary("Jobs of all families, newest first. ?family=, ?state=, ?project=, ?q= (in the title) narrow it; ?limit= to 500 (50); ?after= is the last page's next.");
+        jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
+        jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
+        jobs.MapGet("/{id}/tasks", TasksAsync).WithSummary("A job's tasks. ?state=, ?limit=, ?after= as for jobs.").ProducesProblem(404);
+        jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
+        jobs.MapLog();
+        hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
+            .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
+    }
+
+    private static async Task<Ok<HubJobPage>> ListAsync(HttpContext context, JobReader reader, CancellationToken ct)
+    {
+        var request = context.Request;
+        var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
+        var filter = new JobFilter
+        {
+            Family = request.QueryWord<JobFamily>("family"),
+            State = request.QueryWord<JobState>("state"),
+            Project = request.QueryText("project"),
+            Text = request.QueryText("q"),
+            After = request.QueryText("after") is { } after ? JobId.TryRead(after) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.") : null,
+            Limit = limit + 1,
+        };
+        var (items, more) = await Paging.TakeAsync(reader.ListAsync(filter, ct), limit, ct);
+        return TypedResults.Ok(new HubJobPage([.. items.Select(HubMapping.ToWire)], more ? items[^1].Id.ToString() : null));
+    }
+
+    private static async Task<Results<Ok<HubJob>, ProblemResult>> GetAsync(HttpContext context, JobReader reader, CancellationToken ct) =>
+        RouteText.JobOf(context) is { } id && await reader.GetAsync(id, ct) is { } job ? TypedResults.Ok(HubMapping.ToDetail(job)) : Unknown();
+
+    private static async Task<Results<Accepted<HubCancelAccepted>, ProblemResult>> CancelAsync(HttpContext context, JobService jobs, CancellationToken ct)
+    {
+        if (RouteText.JobOf(context) is not { } id) return Unknown();
+        return await jobs.CancelAsync(id, Caller.Of(context).Name, ct) switch
+        {
+            CancelResult.Accepted => TypedResults.Accepted($"/hub/v1/jobs/{id}", new HubCancelAccepted(id.ToString(), nameof(JobState.Canceling))),
+            CancelResult.AlreadyFinished done => Problems.Conflict("job-already-finished", $"Job {id} is {done.State}; there is nothing to cancel."),
+            _ => Unknown(),
+        };
+    }
+
+    private static async Task<Results<Ok<HubTaskPage>, ProblemResult>> TasksAsync(HttpContext context, JobReader reader, CancellationToken ct)
+    {
+        var request = context.Request;
+        if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is null) return Unknown();
+        var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
+        (TaskKind, int)? after = null;
+        if (request.QueryText("after") is { } text) after = TaskOf(id, text) ?? throw Problems.InvalidField("after", "'after' must be the id of a task of this job.");
+        var filter = new TaskFilter { State = request.QueryWord<TaskState>("state"), After = after, Limit = limit + 1 };
+        var (items, more) = await Paging.TakeAsync(reader.TasksAsync(id, filter, ct), limit, ct);
+        return TypedResults.Ok(new HubTaskPage([.. items.Select(HubMapping.ToWire)], more ? items[^1].Name : null));
+    }
+
+    private static async Task<Results<Ok<HubAttempt[]>, ProblemResult>> AttemptsAsync(HttpContext context, JobReader reader, CancellationToken ct)
+    {
+        if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job) return Unknown();
+        if (TaskOf(id, RouteText.Of(context, "task")) is not { } task || !await reader.HasTaskAsync(id, task.Kind, task.Index, ct)) return UnknownTask(job.Id);
+        var attempts = await reader.AttemptsAsync(id, task.Kind, task.Index, ct);
+        return TypedResults.Ok(attempts.Select(HubMapping.ToWire).ToArray());
+    }
+
+    private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, CancellationToken ct)
+    {
+        JobId? job = null;
+        if (context.Request.QueryText("job") is { } text)
+        {
+            job = JobId.TryRead(text);
+            if (job is not { } id || await reader.GetAsync(id, ct) is null) return Unknown();
+        }
+
+        var after = EventStream.ResumeAfter(context.Request);
+        // Of one job everything is told from its beginning: it is little, and a page that shows a job wants all of it.
+        after ??= job is null ? await events.LastPositionAsync(ct) : 0;
+        return new EventStream(FollowAsync(events, after.Value, job), EventStream.Heartbeat);
+    }
+
+    private static async IAsyncEnumerable<SentEvent> FollowAsync(EventReader events, long after, JobId? job, [EnumeratorCancellation] CancellationToken ct = default)
+    {
+        var buffer = new System.Buffers.ArrayBufferWriter<byte>(512);
+        await foreach (var happened in events.ReadAsync(after, job, follow: true, ct))
+        {
+            buffer.ResetWrittenCount();
+            await using (var json = new Utf8JsonWriter(buffer))
+            {
+                json.WriteStartObject();
+                json.WriteNumber("position", happened.Position);
+                json.WriteString("at", happened.At);
+                json.WriteString("kind", happened.Kind);
+                if (happened.JobId is { } id) json.WriteString("job", id);
+                json.WritePropertyName("payload");
+                using (var payload = JsonDocument.Parse(happened.Payload)) payload.WriteTo(json);
+                json.WriteEndObject();
+            }
+
+            yield return new SentEvent(happened.Position, happened.Kind, System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan));
+        }
+    }
+
+    /// <summary>A task of this job by its name, or by the part after the job's id (<c>m-3</c>).</summary>
+    internal static (TaskKind Kind, int Index)? TaskOf(JobId job, string text)
+    {
+        var name = TaskName.TryRead(text) ?? TaskName.TryRead($"{job}-{text}");
+        return name is { } found && found.Job == job ? (found.Kind, found.Index) : null;
+    }
+
+    internal static ProblemResult Unknown() => Problems.NotFound("job-not-found", "There is no job with this id.");
+
+    internal static ProblemResult UnknownTask(JobId job) => Problems.NotFound("task-not-found", $"Job {job} has no such task. GET /hub/v1/jobs/{job}/tasks lists them.");
+}

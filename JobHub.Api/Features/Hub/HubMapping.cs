@@ -1,0 +1,52 @@
+using System.Text.Json;
+using JobHub.Engine.Jobs;
+
+namespace JobHub.Api.Features.Hub;
+
+/// <summary>Engine rows as the hub's own API shows them: the engine's own words.</summary>
+public static class HubMapping
+{
+    public static HubJob ToWire(JobView job) => ToWire(job, null);
+
+    public static HubJob ToDetail(JobView job)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        using var details = JsonDocument.Parse(job.Details);
+        return ToWire(job, details.RootElement.Clone());
+    }
+
+    public static HubTask ToWire(TaskView task)
+    {
+        ArgumentNullException.ThrowIfNull(task);
+        return new HubTask(
+            task.Name, task.Kind.ToString(), task.Index, task.State.ToString(), task.Attempts, task.Worker, task.StartedAt, task.EndedAt, task.NotBefore,
+            task.Error is { } error ? new HubError(error.Type, error.Message, null) : null,
+            task.Split is { } split ? new HubSplit(split.Path, split.Start, split.End) : null,
+            task.Progress);
+    }
+
+    public static HubAttempt ToWire(AttemptView attempt)
+    {
+        ArgumentNullException.ThrowIfNull(attempt);
+        return new HubAttempt(
+            attempt.Number, attempt.Worker, attempt.Outcome?.ToString(), attempt.StartedAt, attempt.EndedAt, attempt.ExitCode, attempt.Signal,
+            attempt.Error is { } error ? new HubError(error.Type, error.Message, null) : null,
+            attempt.CpuSeconds, attempt.PeakMemoryBytes, attempt.LogSize);
+    }
+
+    private static HubJob ToWire(JobView job, JsonElement? details)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        var tasks = job.Tasks;
+        return new HubJob
+        {
+            Id = job.Id.ToString(), Number = job.Number, Family = job.Family.ToString(), Title = job.Title, User = job.User, Project = job.Project, Labels = job.Labels,
+            Priority = job.Priority, State = job.State.ToString(), Paused = job.Paused, Progress = job.Progress,
+            CreatedAt = job.CreatedAt, StartedAt = job.StartedAt, EndedAt = job.EndedAt,
+            Error = job.Error is { } error ? new HubError(error.Type, error.Message, error.TaskId) : null,
+            Tasks = new HubTaskCounts(tasks.Total, tasks.Ready, tasks.Blocked, tasks.Leased, tasks.Running, tasks.Succeeded, tasks.Failed, tasks.Canceled, tasks.Skipped),
+            Counters = job.Counters,
+            Details = details,
+        };
+    }
+}

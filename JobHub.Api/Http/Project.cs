@@ -1,0 +1,16 @@
+namespace JobHub.Api.Http;
+
+/// <summary><c>?project=</c> of a submission.</summary>
+public static class Project
+{
+    public const string Default = "default";
+
+    /// <summary>The project a submission goes to. 1–64 lower-case letters, digits, <c>-</c>, <c>_</c>, <c>.</c>, beginning with a letter or digit.</summary>
+    public static string Of(HttpRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.QueryText("project") is not { } name) return Default;
+        var valid = name.Length <= 64 && char.IsAsciiLetterOrDigit(name[0]) && name.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_' or '.');
+        return valid ? name : throw Problems.InvalidField("project", "'project' has 1 to 64 lower-case letters, digits, '-', '_' or '.', beginning with a letter or digit.");
+    }
+}
