@@ -8,7 +8,7 @@ namespace JobHub.Worker.Runtime.Sockets;
 /// </summary>
 internal sealed class SlotTeam : IDisposable
 {
-    private readonly object _gate = new();
+    private readonly Lock _gate = new();
     private readonly List<Task> _members = [];
     private readonly List<Action> _onStop = [];
     private Exception? _failure;
