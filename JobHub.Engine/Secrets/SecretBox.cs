@@ -1,87 +1,163 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
 
 namespace JobHub.Engine.Secrets;
 
+/// <summary><c>JobHub:Secrets</c>: the ring of keys. The newest id encrypts, all decrypt.</summary>
+public sealed class SecretOptions
+{
+    public const string Section = "JobHub:Secrets";
+
+    /// <summary>Keys by id, base64 of 32 bytes each. Ids that are numbers are ordered as numbers, others by their text; the last is the newest.</summary>
+    public IDictionary<string, string> Keys { get; } = new Dictionary<string, string>(StringComparer.Ordinal);
+    /// <summary>Used when there are no Keys: a file of <c>id base64</c> lines with mode 0600, made with one key when missing.</summary>
+    public string? File { get; set; }
+}
+
+/// <summary>A sealed value that no key of the ring opens for this row: another row's, damaged, or its key was taken away.</summary>
+public sealed class SecretBoxException(string message, Exception? inner = null) : CryptographicException(message, inner);
+
 /// <summary>
-/// Secrets at rest: AES-256-GCM under keys the database never holds. The newest key (by id, ordinal) encrypts, all decrypt; the row's id is bound in, so a sealed value
-/// moved to another row does not open. Layout: key id length (1), key id, nonce (12), tag (16), text.
+/// Seals secrets at rest with AES-256-GCM. The row's id is bound in, so that a sealed value copied into another row does not open.
+/// Layout: 1 (version), length of the key id, key id, nonce 12, tag 16, ciphertext.
 /// </summary>
 public sealed class SecretBox
 {
-    private const int NonceSize = 12, TagSize = 16;
-    private readonly SortedDictionary<string, byte[]> _keys;
+    private const byte Version = 1;
+    private const int NonceSize = 12, TagSize = 16, KeySize = 32, MaxIdBytes = 64;
 
-    /// <param name="keys">32-byte keys by id.</param>
-    public SecretBox(IReadOnlyDictionary<string, byte[]> keys)
+    private readonly Dictionary<string, byte[]> keys = new(StringComparer.Ordinal);
+    private readonly string newest;
+
+    public SecretBox(SecretOptions options)
     {
-        if (keys.Count == 0) throw new ArgumentException("At least one key is needed.", nameof(keys));
-        if (keys.Any(k => k.Value.Length != 32 || k.Key.Length is 0 or > 64)) throw new ArgumentException("A key has 32 bytes and an id of 1 to 64 characters.", nameof(keys));
-        _keys = new(keys.ToDictionary(), StringComparer.Ordinal);
+        foreach (var (id, text) in options.Keys.Count > 0 ? options.Keys : ReadFile(options.File)) keys.Add(CheckId(id), ReadKey(id, text));
+        newest = keys.Keys.MaxBy(id => id, Comparer<string>.Create(ByAge))!;
     }
 
-    /// <summary>Encrypts for one row.</summary>
+    /// <summary>Seals text for one row.</summary>
     public byte[] Seal(string plaintext, string rowId)
     {
-        var (id, key) = _keys.Last();
-        var (name, text) = (Encoding.UTF8.GetBytes(id), Encoding.UTF8.GetBytes(plaintext));
-        var box = new byte[1 + name.Length + NonceSize + TagSize + text.Length];
-        box[0] = (byte)name.Length;
-        name.CopyTo(box, 1);
-        var rest = box.AsSpan(1 + name.Length);
-        RandomNumberGenerator.Fill(rest[..NonceSize]);
-        using var aes = new AesGcm(key, TagSize);
-        aes.Encrypt(rest[..NonceSize], text, rest[(NonceSize + TagSize)..], rest.Slice(NonceSize, TagSize), Encoding.UTF8.GetBytes(rowId));
+        var id = Encoding.UTF8.GetBytes(newest);
+        var text = Encoding.UTF8.GetBytes(plaintext);
+        var head = 2 + id.Length;
+        var box = new byte[head + NonceSize + TagSize + text.Length];
+        box[0] = Version;
+        box[1] = (byte)id.Length;
+        id.CopyTo(box, 2);
+        var nonce = box.AsSpan(head, NonceSize);
+        RandomNumberGenerator.Fill(nonce);
+        using var aes = new AesGcm(keys[newest], TagSize);
+        aes.Encrypt(nonce, text, box.AsSpan(head + NonceSize + TagSize), box.AsSpan(head + NonceSize, TagSize), Bound(box.AsSpan(0, head), rowId));
         CryptographicOperations.ZeroMemory(text);
         return box;
     }
 
-    /// <summary>Decrypts; throws <see cref="CryptographicException"/> for another row, an unknown key or damage.</summary>
+    /// <summary>Opens what <see cref="Seal"/> made for the same row.</summary>
     public string Open(byte[] box, string rowId)
     {
-        if (box.Length < 1 || box.Length < 1 + box[0] + NonceSize + TagSize) throw new CryptographicException("The sealed value is too short.");
-        var id = Encoding.UTF8.GetString(box, 1, box[0]);
-        if (!_keys.TryGetValue(id, out var key)) throw new CryptographicException($"Key {id} is not in JobHub:Secrets:Keys.");
-        var rest = box.AsSpan(1 + box[0]);
-        var text = new byte[rest.Length - NonceSize - TagSize];
-        using var aes = new AesGcm(key, TagSize);
-        aes.Decrypt(rest[..NonceSize], rest[(NonceSize + TagSize)..], rest.Slice(NonceSize, TagSize), text, Encoding.UTF8.GetBytes(rowId));
-        return Encoding.UTF8.GetString(text);
+        if (box.Length < 2 || box[0] != Version || box.Length < 2 + box[1] + NonceSize + TagSize) throw new SecretBoxException("The stored secret has an unknown form.");
+        var head = 2 + box[1];
+        var id = Encoding.UTF8.GetString(box, 2, box[1]);
+        if (!keys.TryGetValue(id, out var key)) throw new SecretBoxException($"The stored secret needs key \"{id}\", which is not in {SecretOptions.Section}.");
+        var text = new byte[box.Length - head - NonceSize - TagSize];
+        try
+        {
+            using var aes = new AesGcm(key, TagSize);
+            aes.Decrypt(box.AsSpan(head, NonceSize), box.AsSpan(head + NonceSize + TagSize), box.AsSpan(head + NonceSize, TagSize), text, Bound(box.AsSpan(0, head), rowId));
+            return Encoding.UTF8.GetString(text);
+        }
+        catch (AuthenticationTagMismatchException e)
+        {
+            throw new SecretBoxException("The stored secret is damaged or belongs to another row.", e);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(text);
+        }
+    }
+
+    /// <summary>The head's length comes first, so that no other pair of head and row gives the same bytes.</summary>
+    private static byte[] Bound(ReadOnlySpan<byte> head, string rowId)
+    {
+        var row = Encoding.UTF8.GetBytes(rowId);
+        var bound = new byte[4 + head.Length + row.Length];
+        BinaryPrimitives.WriteInt32LittleEndian(bound, head.Length);
+        head.CopyTo(bound.AsSpan(4));
+        row.CopyTo(bound, 4 + head.Length);
+        return bound;
+    }
+
+    private static int ByAge(string? x, string? y) =>
+        long.TryParse(x, out var first) && long.TryParse(y, out var second) ? first.CompareTo(second) : string.CompareOrdinal(x, y);
+
+    private static string CheckId(string id) =>
+        id.Length > 0 && Encoding.UTF8.GetByteCount(id) <= MaxIdBytes ? id : throw new SecretBoxException($"A key id in {SecretOptions.Section} must have 1-{MaxIdBytes} bytes.");
+
+    private static byte[] ReadKey(string id, string text)
+    {
+        var key = new byte[KeySize + 1];
+        return Convert.TryFromBase64String(text.Trim(), key, out var count) && count == KeySize
+            ? key[..KeySize]
+            : throw new SecretBoxException($"{SecretOptions.Section}: key \"{id}\" is not base64 of {KeySize} bytes.");
+    }
+
+    private static Dictionary<string, string> ReadFile(string? file)
+    {
+        if (string.IsNullOrEmpty(file)) throw new SecretBoxException($"Set {SecretOptions.Section}:Keys:<id>, or {SecretOptions.Section}:File.");
+        if (!File.Exists(file)) MakeFile(file);
+        if ((File.GetUnixFileMode(file) & ~(UnixFileMode.UserRead | UnixFileMode.UserWrite)) != UnixFileMode.None)
+        {
+            throw new SecretBoxException($"{file} can be reached by others: give it mode 0600.");
+        }
+
+        var ring = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var line in File.ReadLines(file).Where(line => !string.IsNullOrWhiteSpace(line)))
+        {
+            var parts = line.Split(' ', 2, StringSplitOptions.TrimEntries);
+            if (parts.Length != 2) throw new SecretBoxException($"{file} has a line that is not \"id base64\".");
+            ring[parts[0]] = parts[1];
+        }
+
+        return ring.Count > 0 ? ring : throw new SecretBoxException($"{file} holds no key.");
+    }
+
+    /// <summary>Whole or not at all, and never over another's: several Apis may start at once, and all must read one key.</summary>
+    private static void MakeFile(string file)
+    {
+        const UnixFileMode Owner = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!, Owner | UnixFileMode.UserExecute);
+        var temporary = $"{file}.{Guid.NewGuid():N}";
+        try
+        {
+            using (var stream = new FileStream(temporary, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = Owner }))
+            {
+                stream.Write(Encoding.ASCII.GetBytes($"1 {Convert.ToBase64String(RandomNumberGenerator.GetBytes(KeySize))}\n"));
+                stream.Flush(flushToDisk: true);
+            }
+
+            Storage.Files.NativeFiles.LinkNew(temporary, file);
+        }
+        finally
+        {
+            File.Delete(temporary);
+        }
     }
 }
 
-/// <summary>Where the keys come from: JobHub:Secrets:Keys:&lt;id&gt; (base64, 32 bytes), else the file JobHub:Secrets:File (0600, made when it is missing).</summary>
-public static class SecretBoxRegistration
+/// <summary>Secrets in a host.</summary>
+public static class SecretServices
 {
-    /// <summary>Adds the box; a wrong key keeps the host from starting at its first use.</summary>
-    public static IServiceCollection AddSecretBox(this IServiceCollection services, IConfiguration configuration) =>
-        services.AddSingleton(_ => new SecretBox(Keys(configuration)));
-
-    private static Dictionary<string, byte[]> Keys(IConfiguration configuration)
+    /// <summary>Adds <see cref="SecretBox"/>. The ring is read when it is first wanted; a bad one then stops the start (<see cref="SecretBoxException"/>).</summary>
+    public static IServiceCollection AddSecretBox(this IServiceCollection services, IConfiguration configuration)
     {
-        var keys = configuration.GetSection("JobHub:Secrets:Keys").GetChildren()
-            .ToDictionary(k => k.Key, k => Convert.FromBase64String(k.Value ?? ""), StringComparer.Ordinal);
-        if (keys.Count > 0) return keys;
-        var file = configuration["JobHub:Secrets:File"]
-            ?? throw new InvalidOperationException("Neither JobHub:Secrets:Keys nor JobHub:Secrets:File is set: callers' credentials could not be kept.");
-        if (!File.Exists(file))
-        {
-            // Two Apis starting on one folder: the first to create the file names the key for both.
-            var temporary = $"{file}.{Guid.NewGuid():N}";
-            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite };
-            using (var stream = new StreamWriter(temporary, Encoding.UTF8, options)) stream.Write(Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
-            try
-            {
-                File.Move(temporary, file, overwrite: false);
-            }
-            catch (IOException) when (File.Exists(file))
-            {
-                File.Delete(temporary);
-            }
-        }
-
-        return new() { ["file"] = Convert.FromBase64String(File.ReadAllText(file).Trim()) };
+        services.AddOptions<SecretOptions>().Bind(configuration.GetSection(SecretOptions.Section));
+        services.TryAddSingleton(provider => new SecretBox(provider.GetRequiredService<IOptions<SecretOptions>>().Value));
+        return services;
     }
 }

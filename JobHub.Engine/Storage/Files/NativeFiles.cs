@@ -64,10 +64,22 @@ internal static partial class NativeFiles
         return unlinkat(held.Number, name, 0) == 0 ? 0 : Marshal.GetLastPInvokeError();
     }
 
+    /// <summary>A second name for a file; nothing when the name is taken.</summary>
+    internal static void LinkNew(string path, string newPath)
+    {
+        if (linkat(CurrentFolder, path, CurrentFolder, newPath, 0) == 0) return;
+        var error = Marshal.GetLastPInvokeError();
+        // Not every file system has links; two starts in the same instant are then the smaller risk.
+        if (error is NotPermitted or NotSupported or NotImplemented && !File.Exists(newPath)) File.Move(path, newPath, overwrite: false);
+        else if (error != Exists) throw new IOException($"{newPath} cannot be made (error {error}).");
+    }
+
     internal static int Sync(SafeFileHandle handle)
     {
         using var held = new Held(handle);
-        return fsync(held.Number) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        if (fsync(held.Number) == 0) return 0;
+        // EINVAL: a file system that has no flush for folders.
+        return Marshal.GetLastPInvokeError() is var error && error == InvalidArgument ? 0 : error;
     }
 
     /// <summary>What an open handle is.</summary>

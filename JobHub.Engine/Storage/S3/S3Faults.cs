@@ -38,6 +38,12 @@ internal static class S3Faults
             : null;
     }
 
+    /// <summary>
+    /// A 400 without S3's own words. Ceph does not read the body of a small PUT that it refuses, takes that for the start of the next request on the connection,
+    /// answers this and hangs up: the next request was good and is worth sending again.
+    /// </summary>
+    public static bool IsBroken(AmazonS3Exception e) => e.StatusCode == HttpStatusCode.BadRequest && (e.ErrorCode is null or "" or "BadRequest");
+
     public static bool IsMissing(AmazonS3Exception e) => e.StatusCode == HttpStatusCode.NotFound;
 
     private static StoreException Unreachable(string message, Exception inner) => new(StoreFault.Unreachable, message, transient: true, inner);

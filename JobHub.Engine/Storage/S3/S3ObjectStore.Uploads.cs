@@ -97,6 +97,12 @@ public sealed partial class S3ObjectStore
             // Completed before and the answer lost, aborted, or its parts are not what was reported.
             return await IsOursAsync(path, token, ct) ? PromoteResult.Promoted : PromoteResult.Gone;
         }
+        catch (StoreException e) when (e.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.InternalServerError })
+        {
+            // Ceph answers 500 for an upload that is not there (its lock is gone), as for one that is being completed.
+            if (await UploadExistsAsync(path, uploadId, ct)) throw;
+            return await IsOursAsync(path, token, ct) ? PromoteResult.Promoted : PromoteResult.Gone;
+        }
     }
 
     /// <inheritdoc />
@@ -222,6 +228,19 @@ public sealed partial class S3ObjectStore
         catch (AmazonS3Exception e) when (onlyNew && e.StatusCode == HttpStatusCode.PreconditionFailed)
         {
             await AbortAsync(path, uploadId, ct);
+            return false;
+        }
+    });
+
+    private Task<bool> UploadExistsAsync(ObjectPath path, string uploadId, CancellationToken ct) => CallAsync(path, ct, async () =>
+    {
+        try
+        {
+            await client.ListPartsAsync(new ListPartsRequest { BucketName = path.Bucket, Key = path.Key, UploadId = uploadId, MaxParts = 1 }, ct);
+            return true;
+        }
+        catch (AmazonS3Exception e) when (S3Faults.IsMissing(e))
+        {
             return false;
         }
     });

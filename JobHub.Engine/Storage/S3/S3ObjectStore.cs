@@ -52,7 +52,7 @@ public sealed partial class S3ObjectStore : IObjectStore, IDisposable
         CheckPath(path);
         try
         {
-            var answer = await client.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = path.Bucket, Key = path.Key }, ct);
+            var answer = await OnceMoreAsync(() => client.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = path.Bucket, Key = path.Key }, ct));
             return new ObjectStat(path.Key, answer.ContentLength, Unquote(answer.ETag), Time(answer.LastModified), Mark(answer.Metadata));
         }
         catch (AmazonS3Exception e) when (S3Faults.IsMissing(e))
@@ -80,7 +80,7 @@ public sealed partial class S3ObjectStore : IObjectStore, IDisposable
         if (offset > 0 || length is not null) request.ByteRange = new ByteRange(offset, length is { } count ? checked(offset + count - 1) : long.MaxValue - 1);
         try
         {
-            var answer = await client.GetObjectAsync(request, ct);
+            var answer = await OnceMoreAsync(() => client.GetObjectAsync(request, ct));
             return new S3ReadStream(answer, e => Translated(e, path, CancellationToken.None));
         }
         catch (AmazonS3Exception e) when (e.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)
@@ -103,7 +103,7 @@ public sealed partial class S3ObjectStore : IObjectStore, IDisposable
             ListObjectsV2Response page;
             try
             {
-                page = await client.ListObjectsV2Async(request, ct);
+                page = await OnceMoreAsync(() => client.ListObjectsV2Async(request, ct));
             }
             catch (AmazonS3Exception e) when (e.ErrorCode == "NoSuchBucket")
             {
@@ -205,11 +205,23 @@ public sealed partial class S3ObjectStore : IObjectStore, IDisposable
     {
         try
         {
-            return await call();
+            return await OnceMoreAsync(call);
         }
         catch (Exception e) when (e is not StoreException && Translated(e, path, ct) is { } fault)
         {
             throw fault;
+        }
+    }
+
+    private static async Task<T> OnceMoreAsync<T>(Func<Task<T>> call)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (AmazonS3Exception e) when (S3Faults.IsBroken(e))
+        {
+            return await call();
         }
     }
 
