@@ -39,7 +39,7 @@ internal static class RunAttempt
         {
             var services = host.Services;
             var clock = services.GetRequiredService<TimeProvider>();
-            using var attempt = new HeldAttempt(order.Spec, order.Session, clock.GetTimestamp());
+            using var attempt = new LeasedAttempt(order.Spec, order.Session, clock.GetTimestamp());
             using var onStop = services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.UnsafeRegister(_ => attempt.Stop(StopReason.WorkerStopping), null);
             attempt.TryStart(clock.GetTimestamp());
             if (await services.GetRequiredService<AttemptRunner>().RunAsync(attempt) is not { } result) return 1;

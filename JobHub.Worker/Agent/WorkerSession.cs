@@ -27,8 +27,8 @@ internal sealed class WorkerSession : IDisposable
     private readonly long _id;
     private readonly int _slots;
     private readonly TimeSpan _renewEvery, _fenceAfter;
-    private readonly ConcurrentDictionary<Guid, HeldAttempt> _held = new();
-    private readonly Channel<HeldAttempt> _queue = Channel.CreateUnbounded<HeldAttempt>();
+    private readonly ConcurrentDictionary<Guid, LeasedAttempt> _held = new();
+    private readonly Channel<LeasedAttempt> _queue = Channel.CreateUnbounded<LeasedAttempt>();
     private readonly ClaimPlan _plan;
     private readonly SemaphoreSlim _slotFreed = new(0, 1);
     private readonly CancellationTokenSource _over = new();
@@ -183,7 +183,7 @@ internal sealed class WorkerSession : IDisposable
                 var now = _clock.GetTimestamp();
                 foreach (var spec in answer.Attempts)
                 {
-                    var attempt = new HeldAttempt(spec, _id, now);
+                    var attempt = new LeasedAttempt(spec, _id, now);
                     // A resend may give again what we have.
                     if (!_held.TryAdd(spec.Token, attempt)) attempt.Dispose();
                     else if (!_queue.Writer.TryWrite(attempt)) Remove(spec.Token);
@@ -253,7 +253,7 @@ internal sealed class WorkerSession : IDisposable
         }
     }
 
-    private static AttemptProgress[] ProgressOf(KeyValuePair<Guid, HeldAttempt>[] held)
+    private static AttemptProgress[] ProgressOf(KeyValuePair<Guid, LeasedAttempt>[] held)
     {
         List<AttemptProgress>? all = null;
         foreach (var (token, attempt) in held)

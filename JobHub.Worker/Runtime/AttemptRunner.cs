@@ -30,7 +30,7 @@ public sealed class AttemptRunner(
     private static readonly TimeSpan DrainGrace = TimeSpan.FromSeconds(3);
 
     /// <summary>Null when nothing is to be reported: the lease is lost.</summary>
-    public async Task<AttemptResult?> RunAsync(HeldAttempt attempt)
+    public async Task<AttemptResult?> RunAsync(LeasedAttempt attempt)
     {
         var spec = attempt.Spec;
         using var log = new LogSpool(options.Value.SpoolPath);
@@ -106,7 +106,7 @@ public sealed class AttemptRunner(
     }, body.Exit);
 
     /// <summary>An attempt that was stopped before its body had ended.</summary>
-    internal static AttemptResult Stopped(HeldAttempt attempt, ProgramExit? exit)
+    internal static AttemptResult Stopped(LeasedAttempt attempt, ProgramExit? exit)
     {
         var (outcome, type, message) = attempt.Reason switch
         {

@@ -4,7 +4,7 @@ using JobHub.Worker.Runtime;
 namespace JobHub.Worker.Agent;
 
 /// <summary>An attempt this worker holds: claimed, running, or reported and not yet answered. It is listed in every renew until it is gone.</summary>
-public sealed class HeldAttempt(AttemptSpec spec, long session, long claimedAt) : IDisposable
+public sealed class LeasedAttempt(AttemptSpec spec, long session, long claimedAt) : IDisposable
 {
     private const int Queued = 0, Running = 1, Over = 2;
     private readonly CancellationTokenSource _stop = new();
