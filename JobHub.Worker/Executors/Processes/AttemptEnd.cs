@@ -27,8 +27,9 @@ internal sealed class AttemptEnd(AttemptPrograms attempt, Reaper reaper, Func<At
         {
             var groups = attempt.Left();
             var escaped = attempt.CanEscape ? Escaped() : [];
-            if (groups.Length == 0 && escaped.Count == 0 && !unsure) return;
             var polite = clock.GetElapsedTime(began) < grace;
+            if (groups.Length == 0 || !polite) await attempt.CloseSandboxesAsync();
+            if (groups.Length == 0 && escaped.Count == 0 && !unsure) return;
             foreach (var program in groups)
             {
                 if (!polite) program.Signal(Libc.SigKill);

@@ -7,6 +7,8 @@ internal sealed class AttemptPrograms(Guid token)
 {
     private readonly Lock gate = new();
     private readonly HashSet<LaunchedProgram> programs = [];
+    private readonly Lock sandboxGate = new();
+    private readonly Dictionary<string, Sandbox> sandboxes = [];
 
     public Guid Token => token;
     public byte[] Mark { get; } = Encoding.ASCII.GetBytes($"{Launcher.AttemptVariable}={token}");
@@ -20,12 +22,34 @@ internal sealed class AttemptPrograms(Guid token)
     /// <summary>A program ran outside a pid namespace, so its descendants can be anywhere.</summary>
     public bool CanEscape { get; set; }
 
+    public bool Started { get; private set; }
     public long MemoryLimitBytes { get; set; }
     public bool OverLimit { get; set; }
     public long SampledPeak { get; set; }
 
+    /// <summary>The sandbox of these folders: made by the first start that asks for it, kept until the attempt's end.</summary>
+    public Sandbox SandboxFor(string key, Func<Sandbox> open)
+    {
+        lock (sandboxGate)
+        {
+            if (!sandboxes.TryGetValue(key, out var sandbox)) sandboxes[key] = sandbox = open();
+            return sandbox;
+        }
+    }
+
+    public Task CloseSandboxesAsync()
+    {
+        lock (sandboxGate)
+        {
+            var closing = sandboxes.Values.Select(sandbox => sandbox.CloseAsync()).ToArray();
+            sandboxes.Clear();
+            return Task.WhenAll(closing);
+        }
+    }
+
     public void Add(LaunchedProgram program)
     {
+        Started = true;
         lock (gate) programs.Add(program);
     }
 

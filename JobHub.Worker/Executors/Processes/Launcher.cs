@@ -10,27 +10,37 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
 {
     public const string AttemptVariable = "JOBHUB_ATTEMPT";
     public const string WorkerVariable = "JOBHUB_WORKER";
+    private const string DefaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
     private const int StreamPipeBytes = 1 << 20;
 
-    private readonly ConcurrentDictionary<Guid, AttemptPrograms> attempts = new();
+    // One a process, for the same reason as the reaper.
+    private static readonly ConcurrentDictionary<Guid, AttemptPrograms> Attempts = new();
+
     private readonly TimeProvider clock;
     private readonly SpawnThreads threads = new(Environment.ProcessorCount + 1);
-    private readonly Reaper reaper = new();
+    private readonly Reaper reaper = Reaper.Shared;
     private readonly int nullDevice = Libc.OpenRead("/dev/null");
     private readonly (int Uid, int Gid)? runAs;
+    private int disposed;
+    private readonly ProcessOptions options;
+    private readonly ScratchFolders scratch;
+    private readonly ILogger<Launcher> logger;
+    private readonly string[] hidden;
 
-    public Launcher(IOptions<ProcessOptions> options, TimeProvider clock)
+    public Launcher(IOptions<ProcessOptions> options, ScratchFolders scratch, TimeProvider clock, ILogger<Launcher> logger)
     {
-        this.clock = clock;
+        (this.clock, this.options, this.scratch, this.logger) = (clock, options.Value, scratch, logger);
         runAs = ProgramUser.Resolve(options.Value.RunAs);
+        hidden = HiddenFolders();
+        Isolation = FindIsolation();
+        IsolationFound(Isolation);
     }
 
-    /// <summary>Of this worker process; every program carries it as <c>JOBHUB_WORKER</c>, by which the guard finds them.</summary>
-    public Guid Instance { get; } = Guid.NewGuid();
+    public IsolationLevel Isolation { get; }
 
-    public IsolationLevel Isolation { get; private set; } = IsolationLevel.Plain;
+    public RunningProgram Start(ProgramStart start) => Start(start, start.Sandbox ? Isolation : IsolationLevel.Plain);
 
-    public RunningProgram Start(ProgramStart start)
+    private LaunchedProgram Start(ProgramStart start, IsolationLevel level)
     {
         var file = Find(start);
         if (!Directory.Exists(start.WorkingFolder)) throw new ProgramStartException($"The working folder {start.WorkingFolder} does not exist.");
@@ -42,7 +52,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             if (argument.Span.Contains((byte)0)) throw new ProgramStartException("An argument holds a NUL byte, which no program can be given.");
         }
 
-        var environment = new List<string>(start.Environment.Count + 2) { $"{AttemptVariable}={start.Token}", $"{WorkerVariable}={Instance}" };
+        var environment = new List<string>(start.Environment.Count + 2) { $"{AttemptVariable}={start.Token}", $"{WorkerVariable}={scratch.Instance}" };
         foreach (var (name, value) in start.Environment)
         {
             if (name is AttemptVariable or WorkerVariable) continue;
@@ -50,22 +60,34 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             environment.Add($"{name}={value}");
         }
 
-        var attempt = attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
-        attempt.CanEscape = true;
-        return Start(file, argv, environment, start, attempt);
+        var attempt = Attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
+        foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
+        Sandbox? sandbox = null;
+        if (level == IsolationLevel.Plain) attempt.CanEscape = true;
+        else sandbox = SandboxFor(attempt, file, start, level);
+        try
+        {
+            return Start(file, argv, environment, start, attempt, sandbox);
+        }
+        catch (ProgramStartException) when (!attempt.Started)
+        {
+            // Nothing runs, so no orphan can be this attempt's.
+            attempt.CanEscape = false;
+            throw;
+        }
     }
 
     public async Task EndAllAsync(Guid token, TimeSpan grace, CancellationToken ct)
     {
-        if (!attempts.TryGetValue(token, out var attempt)) return;
+        if (!Attempts.TryGetValue(token, out var attempt)) return;
         await new AttemptEnd(attempt, reaper, OldestOther, clock).RunAsync(grace, ct);
-        attempts.TryRemove(new(token, attempt));
+        Attempts.TryRemove(new(token, attempt));
     }
 
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         threads.Dispose();
-        reaper.Dispose();
         _ = Libc.close(nullDevice);
     }
 
@@ -73,7 +95,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private long OldestOther(AttemptPrograms attempt)
     {
         var oldest = long.MaxValue;
-        foreach (var (_, other) in attempts)
+        foreach (var (_, other) in Attempts)
         {
             if (other != attempt && other.CanEscape) oldest = Math.Min(oldest, other.StartTicks);
         }
@@ -81,7 +103,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         return oldest;
     }
 
-    private LaunchedProgram Start(string file, List<ReadOnlyMemory<byte>> argv, List<string> environment, ProgramStart start, AttemptPrograms attempt)
+    private LaunchedProgram Start(string file, List<ReadOnlyMemory<byte>> argv, List<string> environment, ProgramStart start, AttemptPrograms? attempt, Sandbox? sandbox)
     {
         Span<int> given = stackalloc int[3];
         Span<int> kept = [-1, -1, -1];
@@ -100,13 +122,26 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             if (start.PipeStdin) _ = Libc.fcntl(kept[1], Libc.FSetPipeSize, StreamPipeBytes);
             if (!start.MergeStderr) (kept[2], given[2]) = Libc.Pipe();
             ReadOnlySpan<int> descriptors = [start.PipeStdin ? given[0] : nullDevice, given[1], start.MergeStderr ? given[1] : given[2]];
-            using var spawn = new Spawn(file, argv, environment, start.WorkingFolder, descriptors) { RunAs = runAs };
+            var enters = sandbox is { NamespaceFds: null };
+            if (enters)
+            {
+                Check(file, start);
+                argv[0] = Encoding.UTF8.GetBytes(file);
+                argv.InsertRange(0, sandbox!.Enter(start.WorkingFolder).Select(word => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(word)));
+            }
+
+            using var spawn = new Spawn(enters ? FindOnPath("nsenter", null) : file, argv, environment, start.WorkingFolder, descriptors)
+            {
+                Namespaces = sandbox?.NamespaceFds,
+                // Only what is no attempt's runs as the worker itself: the holders of sandboxes and the guard.
+                RunAs = attempt is null ? null : runAs,
+            };
             reaper.BeginStart();
             counted = true;
             threads.Start(spawn);
             if (spawn.Error != 0) throw Refused(file, start, spawn.Error);
-            var program = new LaunchedProgram(spawn.Pid, kept[0] < 0 ? null : Handle(ref kept[0]), Handle(ref kept[1]), kept[2] < 0 ? null : Handle(ref kept[2]), attempt, false, clock);
-            attempt.Add(program);
+            var program = new LaunchedProgram(spawn.Pid, kept[0] < 0 ? null : Handle(ref kept[0]), Handle(ref kept[1]), kept[2] < 0 ? null : Handle(ref kept[2]), attempt, enters, clock);
+            attempt?.Add(program);
             reaper.Add(spawn.Pid, program.Ended);
             return program;
         }
@@ -134,11 +169,15 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     {
         var name = start.File;
         if (name.Length == 0 || name.Contains('\0')) throw new ProgramStartException("The program has no usable name.");
-        if (name.Contains('/')) return name;
-        foreach (var folder in start.Environment.GetValueOrDefault("PATH", "/usr/local/bin:/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries))
+        return name.Contains('/') ? name : FindOnPath(name, start.Environment.GetValueOrDefault("PATH"));
+    }
+
+    private static string FindOnPath(string name, string? path)
+    {
+        foreach (var folder in (path ?? DefaultPath).Split(':', StringSplitOptions.RemoveEmptyEntries))
         {
-            var path = Path.Combine(folder, name);
-            if (Libc.access(path, 1) == 0 && !Directory.Exists(path)) return path;
+            var file = Path.Combine(folder, name);
+            if (Libc.access(file, 1) == 0 && !Directory.Exists(file)) return file;
         }
 
         throw new ProgramStartException($"There is no program '{name}' on the PATH.");
@@ -160,6 +199,35 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             _ => $"{LaunchedProgram.Describe(error)} ({error})",
         };
         return new ProgramStartException($"Cannot start {file}: {reason}.");
+    }
+
+    /// <summary>What the kernel would say, asked beforehand: behind an entering program its answer does not reach us.</summary>
+    private void Check(string file, ProgramStart start)
+    {
+        if (!File.Exists(file)) throw Refused(file, start, Directory.Exists(file) ? Libc.Eacces : Libc.Enoent);
+        if (Libc.access(file, 1) != 0) throw Refused(file, start, Libc.Eacces);
+        if (Interpreter(file) is { } interpreter)
+        {
+            if (!File.Exists(interpreter)) throw Refused(file, start, Libc.Enoent);
+        }
+        else if (!IsBinary(file))
+        {
+            throw Refused(file, start, Libc.Enoexec);
+        }
+    }
+
+    private static bool IsBinary(string file)
+    {
+        try
+        {
+            using var handle = File.OpenHandle(file);
+            Span<byte> head = stackalloc byte[4];
+            return RandomAccess.Read(handle, head, 0) == 4 && head.SequenceEqual("\x7fELF"u8);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return true; // executable without being readable: a binary, or the kernel says so
+        }
     }
 
     private static string? Interpreter(string file)

@@ -76,7 +76,7 @@ internal static unsafe partial class Libc
     public static partial int getrusage(int who, out Usage usage);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial int chown(string path, int uid, int gid);
+    public static partial int lchown(string path, int uid, int gid);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int access(string path, int mode);
@@ -126,6 +126,9 @@ internal static unsafe partial class Libc
     [LibraryImport("libc")]
     public static partial int sigfillset(byte* set);
 
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int statx(int folder, string path, int flags, uint mask, byte* buffer);
+
     [LibraryImport("libc", SetLastError = true)]
     private static partial int pipe2(int* fds, int flags);
 
@@ -141,6 +144,14 @@ internal static unsafe partial class Libc
     {
         var fd = open(path, OCloexec, 0);
         return fd < 0 ? throw Failed($"open {path}") : AboveStandard(fd);
+    }
+
+    /// <summary>Owner of a file, links not followed; -1 when it cannot be told.</summary>
+    public static int OwnerOf(string path)
+    {
+        var buffer = stackalloc byte[256];
+        // struct statx: stx_uid is at 20; mask STATX_UID.
+        return statx(-100, path, 0x100, 0x8, buffer) == 0 ? *(int*)(buffer + 20) : -1;
     }
 
     public static int PidfdOpen(int pid) => (int)syscall(SysPidfdOpen, pid, 0, 0, 0);

@@ -7,7 +7,7 @@ namespace JobHub.Worker.Executors.Processes;
 /// Reaps the programs that were started here, and orphans that the kernel gave us as subreaper. One thread, one epoll over pidfds; it waits for named pids only, so the
 /// children of System.Diagnostics.Process in the same process stay with .NET.
 /// </summary>
-internal sealed unsafe class Reaper : IDisposable
+internal sealed unsafe class Reaper
 {
     private const int Batch = 64;
     // An orphan that ends while nobody looks stays a zombie at most this long.
@@ -20,19 +20,18 @@ internal sealed unsafe class Reaper : IDisposable
 
     private readonly ConcurrentDictionary<int, Child> children = new();
     private readonly int epoll = Libc.epoll_create1(0x80000);
-    private readonly (int Read, int Write) wake = Libc.Pipe();
     private readonly int ownSession = Libc.getsid(0);
-    private readonly Thread thread;
     private int starting;
 
-    public Reaper()
+    private Reaper()
     {
         if (epoll < 0) throw Libc.Failed("epoll_create1");
-        Watch(wake.Read, -1);
         _ = Libc.prctl(Libc.PrSetChildSubreaper, 1, 0, 0, 0);
-        thread = new Thread(Run, 512 << 10) { IsBackground = true, Name = "reaper" };
-        thread.Start();
+        new Thread(Run, 512 << 10) { IsBackground = true, Name = "reaper" }.Start();
     }
+
+    /// <summary>One a process: what one reaper started must not look like an orphan to another.</summary>
+    public static Reaper Shared { get; } = new();
 
     /// <summary>Whether this pid was started here and is not reaped yet.</summary>
     public bool Knows(int pid) => children.ContainsKey(pid);
@@ -63,14 +62,6 @@ internal sealed unsafe class Reaper : IDisposable
         if (!started && !children.ContainsKey(entry.Pid)) _ = Libc.wait4(entry.Pid, out _, Libc.WNoHang | Libc.WAll, out _);
     }
 
-    public void Dispose()
-    {
-        _ = Libc.close(wake.Write);
-        thread.Join();
-        _ = Libc.close(wake.Read);
-        _ = Libc.close(epoll);
-    }
-
     private void Run()
     {
         var events = stackalloc byte[EventSize * Batch];
@@ -80,7 +71,6 @@ internal sealed unsafe class Reaper : IDisposable
             for (var i = 0; i < count; i++)
             {
                 var pid = (int)*(long*)(events + i * EventSize + DataOffset);
-                if (pid < 0) return;
                 Reap(pid);
             }
 

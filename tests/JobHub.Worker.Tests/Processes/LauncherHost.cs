@@ -1,7 +1,8 @@
 using Xunit;
 using System.Text;
 using JobHub.Worker.Executors.Processes;
-using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Win32.SafeHandles;
 
 namespace JobHub.Worker.Tests.Processes;
@@ -9,15 +10,22 @@ namespace JobHub.Worker.Tests.Processes;
 /// <summary>A launcher with a folder its programs may use.</summary>
 public sealed class LauncherHost : IDisposable
 {
-    public LauncherHost(ProcessOptions? options = null)
+    private readonly string root;
+    private readonly ServiceProvider provider;
+
+    public LauncherHost(params IEnumerable<KeyValuePair<string, string?>>? settings)
     {
-        Folder = Path.Combine("/var/tmp", $"jobhub-test-{Guid.NewGuid():N}");
-        Directory.CreateDirectory(Folder);
-        File.SetUnixFileMode(Folder, (UnixFileMode)0x1ff);
-        Launcher = new Launcher(Options.Create(options ?? new ProcessOptions()), TimeProvider.System);
+        root = Path.Combine("/var/tmp", $"jobhub-test-{Guid.NewGuid():N}");
+        var services = new ServiceCollection().AddLogging().AddProgramLauncher(
+            new ConfigurationBuilder().AddInMemoryCollection([new("JobHub:Worker:ScratchRoot", root), .. settings ?? []]).Build());
+        provider = services.BuildServiceProvider();
+        Scratch = provider.GetRequiredService<ScratchFolders>();
+        Folder = Scratch.Create("work");
+        Launcher = provider.GetRequiredService<IProgramLauncher>();
     }
 
-    public Launcher Launcher { get; }
+    public IProgramLauncher Launcher { get; }
+    public ScratchFolders Scratch { get; }
     public string Folder { get; }
 
     public ProgramStart Shell(string script, Guid? token = null) => Program("/bin/sh", ["-c", script], token);
@@ -67,7 +75,8 @@ public sealed class LauncherHost : IDisposable
 
     public void Dispose()
     {
-        Launcher.Dispose();
-        Directory.Delete(Folder, recursive: true);
+        provider.Dispose();
+        Assert.Empty(Directory.GetFileSystemEntries(root));
+        Directory.Delete(root);
     }
 }
