@@ -128,7 +128,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
     }
 
     private static void Give(NpgsqlBatch batch, Held held, short state, TimeSpan backoff) => Add(batch, """
-        UPDATE live SET state = $3, claimable = $3 = 1 AND $4 = 0, not_before = CASE WHEN $3 = 1 AND $4 > 0 THEN clock_timestamp() + make_interval(secs => $4) END,
+        UPDATE live SET state = $3::smallint, claimable = $3::smallint = 1 AND $4 = 0, not_before = CASE WHEN $3::smallint = 1 AND $4 > 0 THEN clock_timestamp() + make_interval(secs => $4) END,
             session_id = NULL, token = NULL, claim_id = NULL, leased_at = NULL, started_at = NULL, stop = 0, misses = 0, progress = 0
         WHERE task_id = $1 AND speculative = $2
         """, held.TaskId, held.Speculative, state, backoff.TotalSeconds);

@@ -130,7 +130,7 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         var found = new Dictionary<long, InputRow>(maps.Length);
         if (maps.Length == 0) return found;
         await using var command = database.CreateCommand("""
-            SELECT m.id, i.first_task, i.path, i.size FROM unnest($1) AS m(id)
+            SELECT m.id, i.first_task, i.path, i.size FROM unnest($1::bigint[]) AS m(id)
             CROSS JOIN LATERAL (SELECT * FROM job_input WHERE job = m.id >> 20 AND first_task <= (m.id & 1048575) ORDER BY first_task DESC LIMIT 1) i
             """);
         command.Parameters.Add(new() { Value = maps, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });

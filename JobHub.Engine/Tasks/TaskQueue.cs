@@ -61,11 +61,11 @@ public sealed class TaskQueue(NpgsqlDataSource database)
                  WHERE w.winner IS NULL ON CONFLICT DO NOTHING),
         noted AS (
             INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, started_at, counters)
-            SELECT w.id >> 20, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),
+            SELECT w.job, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),
                    count(*), count(*) FILTER (WHERE (w.id & 1048575) < j.maps), min(w.started_at),
                    CASE WHEN bool_or(w.counters IS NOT NULL) THEN (SELECT jsonb_object_agg(c.key, c.total) FROM (
-                       SELECT e.key, sum(e.value::bigint) AS total FROM won v, jsonb_each_text(v.counters) e WHERE v.id >> 20 = w.id >> 20 GROUP BY e.key) c) END
-            FROM won w JOIN job j ON j.number = w.id >> 20 GROUP BY w.id >> 20)
+                       SELECT e.key, sum(e.value::bigint) AS total FROM won v, jsonb_each_text(v.counters) e WHERE v.id >> 20 = w.job GROUP BY e.key) c) END
+            FROM (SELECT *, id >> 20 AS job FROM won) w JOIN job j ON j.number = w.job GROUP BY w.job)
         SELECT m.token, w.winner IS NOT NULL FROM mine m LEFT JOIN won w ON w.winner = m.token
         """;
 

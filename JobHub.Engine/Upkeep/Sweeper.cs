@@ -34,8 +34,8 @@ public sealed class Sweeper(NpgsqlDataSource database, AttemptEndings endings, W
             WITH last AS (UPDATE upkeep u SET swept_at = clock_timestamp() FROM (SELECT swept_at FROM upkeep FOR UPDATE) o
                           RETURNING extract(epoch FROM clock_timestamp() - o.swept_at)::double precision AS away),
             extended AS (
-                UPDATE worker_session SET lease_until = greatest(lease_until, clock_timestamp() + $1) FROM last
-                WHERE last.away > 3 AND ended_at IS NULL AND lease_until > clock_timestamp() - make_interval(secs => last.away) - $1 RETURNING id),
+                UPDATE worker_session SET lease_until = greatest(lease_until, clock_timestamp() + $1::interval) FROM last
+                WHERE last.away > 3 AND ended_at IS NULL AND lease_until > clock_timestamp() - make_interval(secs => last.away) - $1::interval RETURNING id),
             expired AS (
                 UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'lease' FROM last
                 WHERE last.away <= 3 AND ended_at IS NULL AND lease_until < clock_timestamp() RETURNING id)

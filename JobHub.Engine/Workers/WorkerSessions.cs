@@ -106,7 +106,7 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
             WITH moved AS (
                 UPDATE live SET state = CASE WHEN state = 2 AND live.token = ANY($2) THEN 3 ELSE state END, started_at = coalesce(started_at, CASE WHEN live.token = ANY($2) THEN clock_timestamp() END),
                     progress = coalesce(p.fraction, progress)
-                FROM (SELECT token, max(fraction) AS fraction FROM (SELECT unnest($2) AS token, NULL::real AS fraction UNION ALL SELECT * FROM unnest($3, $4)) u GROUP BY token) p
+                FROM (SELECT token, max(fraction) AS fraction FROM (SELECT unnest($2::uuid[]) AS token, NULL::real AS fraction UNION ALL SELECT * FROM unnest($3::uuid[], $4::real[])) u GROUP BY token) p
                 WHERE live.session_id = $1 AND live.token = p.token AND (state = 2 OR p.fraction IS DISTINCT FROM progress)
                 RETURNING live.task_id, live.attempt, live.leased_at, live.token)
             INSERT INTO ledger (job, kind, payload, started_at)

@@ -130,9 +130,9 @@ create index ledger_open_job on ledger (job) where position is null;
 create index ledger_position on ledger (position) where position is not null;
 create index ledger_job on ledger (job, position);
 
-create table relay (only boolean primary key default true check (only), position bigint not null);
+create table relay (single boolean primary key default true check (single), position bigint not null);
 insert into relay (position) values (0);
-create table upkeep (only boolean primary key default true check (only), swept_at timestamptz not null);
+create table upkeep (single boolean primary key default true check (single), swept_at timestamptz not null);
 insert into upkeep (swept_at) values (clock_timestamp());
 
 create table worker_session (
