@@ -93,7 +93,7 @@ public static class AgentEndpoints
         return Json(new CompleteAnswer(await completions.CompleteAsync(session, complete.Results, CancellationToken.None)), EngineJson.Default.CompleteAnswer);
     }
 
-    private static async Task<IResult> SpecAsync(long session, Guid token, [FromServices] WorkerSessions sessions, [FromServices] LeasedAttempts held, [FromServices] AttemptSpecs specs,
+    private static async Task<IResult> SpecAsync(long session, Guid token, [FromServices] WorkerSessions sessions, [FromServices] FencedAttempts held, [FromServices] AttemptSpecs specs,
         CancellationToken ct)
     {
         if (await sessions.FindAsync(session, ct) is not { } found) return SessionEnded();
@@ -102,7 +102,7 @@ public static class AgentEndpoints
         return spec is [var one] ? Json(one, EngineJson.Default.AttemptSpec) : AttemptLost();
     }
 
-    private static async Task<IResult> RunsAsync(long session, Guid token, int? after, int? limit, [FromServices] WorkerSessions sessions, [FromServices] LeasedAttempts held,
+    private static async Task<IResult> RunsAsync(long session, Guid token, int? after, int? limit, [FromServices] WorkerSessions sessions, [FromServices] FencedAttempts held,
         [FromServices] AttemptSpecs specs, CancellationToken ct)
     {
         if (await sessions.FindAsync(session, ct) is not { } found) return SessionEnded();

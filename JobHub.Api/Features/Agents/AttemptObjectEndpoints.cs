@@ -28,7 +28,7 @@ public static class AttemptObjectEndpoints
         attempt.MapPost("/live", LiveAsync).WithBodyLimit(LiveChunk).WithSummary("What the attempt has printed lately.");
     }
 
-    private static async Task<IResult> ProgramAsync(long session, Guid token, string hash, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> ProgramAsync(long session, Guid token, string hash, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { } attempt) return AgentEndpoints.AttemptLost();
         var spec = attempt.Job.MapReduce;
@@ -36,7 +36,7 @@ public static class AttemptObjectEndpoints
         return await BytesAsync(objects.Hub, objects.Program(hash), request, ct);
     }
 
-    private static async Task<IResult> InputAsync(long session, Guid token, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] AttemptSpecs specs, [FromServices] JobObjects objects,
+    private static async Task<IResult> InputAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] AttemptSpecs specs, [FromServices] JobObjects objects,
         CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { Kind: TaskKind.Map } attempt) return AgentEndpoints.AttemptLost();
@@ -44,20 +44,20 @@ public static class AttemptObjectEndpoints
         return await BytesAsync(store, path, request, ct);
     }
 
-    private static async Task<IResult> RunAsync(long session, Guid token, int map, int number, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> RunAsync(long session, Guid token, int map, int number, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { Kind: TaskKind.Reduce } attempt) return AgentEndpoints.AttemptLost();
         return await BytesAsync(objects.Hub, objects.Shuffle(attempt.Job.Id, map, number), request, ct);
     }
 
-    private static async Task<IResult> OutputAsync(long session, Guid token, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> OutputAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { } attempt || objects.Output(attempt.Job, attempt.TaskId, attempt.Attempt) is not { } output) return AgentEndpoints.AttemptLost();
         var pending = await output.Store.WritePendingAsync(output.Path, token, request.Body, durable: attempt.Kind == TaskKind.Reduce, ct);
         return AgentEndpoints.Json(pending, EngineJson.Default.PendingOutput);
     }
 
-    private static async Task<IResult> OpenUploadAsync(long session, Guid token, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> OpenUploadAsync(long session, Guid token, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { } attempt || objects.Output(attempt.Job, attempt.TaskId, attempt.Attempt) is not { } output) return AgentEndpoints.AttemptLost();
         if (await output.Store.BeginUploadAsync(output.Path, token, ct) is not { } uploadId) return Problems.Conflict("no-uploads", "This output is a file; PUT it whole.");
@@ -66,7 +66,7 @@ public static class AttemptObjectEndpoints
         return AgentEndpoints.Json(new UploadOpened(uploadId, 16 << 20, Urls(output, uploadId, 1, 4)), EngineJson.Default.UploadOpened, StatusCodes.Status201Created);
     }
 
-    private static async Task<IResult> PartsAsync(long session, Guid token, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> PartsAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         var asked = await AgentEndpoints.ReadAsync(request, EngineJson.Default.PartUrlsRequest, ct);
         if (asked.From is < 1 or > 10_000 || asked.Count is < 1 or > 100) throw Problems.InvalidField("from", "Parts are 1 to 10000, at most 100 at once.");
@@ -74,7 +74,7 @@ public static class AttemptObjectEndpoints
         return AgentEndpoints.Json(Urls(output, asked.UploadId, asked.From, asked.Count), EngineJson.Default.StringArray);
     }
 
-    private static async Task<IResult> LogAsync(long session, Guid token, HttpRequest request, [FromServices] LeasedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
+    private static async Task<IResult> LogAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { } attempt) return AgentEndpoints.AttemptLost();
         var gaps = new List<LogGap>();
@@ -92,7 +92,7 @@ public static class AttemptObjectEndpoints
         return AgentEndpoints.Json(new LogContent(null, path.Key, size, gaps.Count == 0 ? null : [.. gaps]), EngineJson.Default.LogContent);
     }
 
-    private static async Task<IResult> LiveAsync(long session, Guid token, long? offset, HttpRequest request, [FromServices] LeasedAttempts held, CancellationToken ct)
+    private static async Task<IResult> LiveAsync(long session, Guid token, long? offset, HttpRequest request, [FromServices] FencedAttempts held, CancellationToken ct)
     {
         if (offset is not >= 0) throw Problems.InvalidField("offset", "The offset of the chunk in the log is needed.");
         if (await held.FindAsync(session, token, ct) is not { } attempt) return AgentEndpoints.AttemptLost();

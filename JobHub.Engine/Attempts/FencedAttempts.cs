@@ -5,13 +5,13 @@ using Npgsql;
 namespace JobHub.Engine.Attempts;
 
 /// <summary>An attempt a session holds now.</summary>
-public sealed record LeasedAttempt(long TaskId, int Attempt, TaskKind Kind, int Index, JobContext Job);
+public sealed record FencedAttempt(long TaskId, int Attempt, TaskKind Kind, int Index, JobContext Job);
 
 /// <summary>What an attempt may do while it is held: the fence before every byte it reads or writes through the hub.</summary>
-public sealed class LeasedAttempts(NpgsqlDataSource database, JobContexts contexts)
+public sealed class FencedAttempts(NpgsqlDataSource database, JobContexts contexts)
 {
     /// <summary>The attempt, or null when the session does not hold it (any more).</summary>
-    public async Task<LeasedAttempt?> FindAsync(long session, Guid token, CancellationToken ct)
+    public async Task<FencedAttempt?> FindAsync(long session, Guid token, CancellationToken ct)
     {
         long taskId;
         int number;
