@@ -1,1 +1,64 @@
-Console.WriteLine("JobHub");
+using JobHub.AppHost;
+using JobHub.AppHost.Demo;
+using JobHub.AppHost.LocalHosting;
+
+var (hub, exitCode) = HubArguments.Read(args, Console.Out, Console.Error);
+if (hub is null) return exitCode;
+
+try
+{
+    var folder = await HubFolder.OpenAsync(hub.Data, CancellationToken.None);
+    var builder = DistributedApplication.CreateBuilder([]).UseDataFolder(folder, hub);
+
+    var password = builder.AddParameter("postgres-password", secret: true);
+    var database = builder.AddPostgres("postgres", password: password).WithDataVolume().AddDatabase("jobhub");
+
+    var api = builder.AddProject("api", "../JobHub.Api/JobHub.Api.csproj")
+        .WithHttpEndpoint(port: hub.ApiPort, targetPort: hub.ApiPort, name: "http", isProxied: false)
+        .WithHttpHealthCheck("/health")
+        .WithReference(database).WaitFor(database)
+        .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
+        .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+        .WithEnvironment("JobHub__Storage__Kind", "files")
+        .WithEnvironment("JobHub__Storage__Root", folder.Store)
+        .WithEnvironment("JobHub__Storage__AllowAnyFile", "true")
+        .WithEnvironment("JobHub__Secrets__File", folder.Secrets)
+        .WithEnvironment("JobHub__Auth__AdminTokenFile", folder.AdminToken)
+        .WithEnvironment("JobHub__Auth__WorkerTokenFile", folder.WorkerToken)
+        .WithEnvironment("JobHub__Web__Origin", hub.Web ? $"http://127.0.0.1:{hub.WebPort},http://localhost:{hub.WebPort}" : null);
+    foreach (var port in hub.AlsoListen) api.WithHttpEndpoint(port: port, targetPort: port, name: $"http-{port}", isProxied: false);
+
+    builder.AddProject("worker", "../JobHub.Worker/JobHub.Worker.csproj")
+        .WithArgs("serve")
+        .WithHttpEndpoint(name: "http", isProxied: false)
+        .WithHttpHealthCheck("/health")
+        .WithReference(database)
+        .WithReference(api.GetEndpoint("http")).WaitFor(api)
+        .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
+        .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+        .WithEnvironment("JobHub__Worker__Slots", $"{hub.Slots}")
+        .WithEnvironment("JobHub__Worker__ScratchRoot", folder.Scratch)
+        .WithEnvironment("JobHub__Worker__DataFolder", folder.Worker)
+        .WithEnvironment("JobHub__Worker__TokenFile", folder.WorkerToken);
+
+    if (hub.Web)
+    {
+        builder.AddProject("web", "../JobHub.Web/JobHub.Web.csproj")
+            .WithHttpEndpoint(port: hub.WebPort, targetPort: hub.WebPort, name: "http", isProxied: false)
+            .WithHttpHealthCheck("/health")
+            .WithReference(api.GetEndpoint("http")).WaitFor(api)
+            .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
+            .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+            .WithEnvironment("JobHub__Web__TokenFile", folder.AdminToken);
+    }
+
+    var application = builder.Build();
+    if (hub.Demo is { } demo) return await WordCountDemo.RunBesideAsync(application.RunAsync, demo, hub, folder);
+    await application.RunAsync();
+    return 0;
+}
+catch (HubStartException e)
+{
+    await Console.Error.WriteLineAsync($"JobHub cannot start: {e.Message}");
+    return 1;
+}

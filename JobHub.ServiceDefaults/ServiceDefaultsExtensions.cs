@@ -23,6 +23,7 @@ public static class ServiceDefaultsExtensions
         builder.AddTelemetry();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddHealthChecks();
+        ParentPipe.AddTo(builder.Services);
         builder.Services.AddProblemDetails();
         builder.Services.ConfigureHttpJsonOptions(options => Shape(options.SerializerOptions));
         builder.Logging.Configure(static options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);

@@ -1,3 +1,28 @@
+using JobHub.ServiceDefaults;
+using JobHub.Web;
+using JobHub.Web.Client;
+using JobHub.Web.Components;
+
 var builder = WebApplication.CreateBuilder(args);
+builder.AddServiceDefaults();
+// A foreign page must not read the dashboard under a name of its own that resolves to this machine.
+if (builder.Configuration["AllowedHosts"] is null) builder.Configuration["AllowedHosts"] = "localhost;127.0.0.1;[::1]";
+builder.WebHost.ConfigureKestrel(static kestrel => kestrel.AddServerHeader = false);
+builder.Services.AddRazorComponents();
+builder.Services.AddSingleton<IconSheet>();
+builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
+builder.Services.AddHttpClient<HubClient>((services, http) =>
+{
+    var api = services.GetRequiredService<IConfiguration>()["services:api:http:0"] ?? "http://127.0.0.1:4750";
+    http.BaseAddress = new Uri(api);
+    http.Timeout = TimeSpan.FromSeconds(10);
+}).ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false });
+
 var app = builder.Build();
+app.UseServiceDefaults();
+app.UseMiddleware<PageHeaders>();
+app.UseAntiforgery();
+app.MapHealth();
+app.MapStaticAssets();
+app.MapRazorComponents<App>();
 await app.RunAsync();

@@ -80,7 +80,7 @@ internal sealed class HostedProcess : IDisposable
         catch (Win32Exception e)
         {
             process.Dispose();
-            throw new DistributedApplicationException($"{plan.Program} cannot be started: {e.Message}");
+            throw new HubStartException($"{plan.Program} cannot be started: {e.Message}");
         }
         var identity = ProcessIdentity.Of(process.Id) ?? new ProcessIdentity(process.Id, "ended");
         if (plan.Input is { } input) process.StandardInput.Write(input);

@@ -25,7 +25,7 @@ internal sealed partial record PostgresBinaries(string Folder, int Major)
         if (installed.Count > 0) return installed[0];
         if (await FromNpmAsync(home, say, cancellationToken) is { } npm) return npm;
         if (await FromDebianAsync(say, cancellationToken) is { } debian) return debian;
-        throw new DistributedApplicationException(
+        throw new HubStartException(
             "PostgreSQL was not found: not on PATH, not under /usr/lib/postgresql, and it could not be fetched with npm. "
             + "Install it (Debian and Ubuntu: sudo apt-get install postgresql), or give a server with ConnectionStrings__jobhub.");
     }

@@ -97,7 +97,7 @@ internal sealed class PostgresCluster : IDisposable
                 await cluster.StartServerAsync(cancellationToken);
                 return cluster;
             }
-            catch (DistributedApplicationException) when (attempt < 3 && options.Port is null)
+            catch (HubStartException) when (attempt < 3 && options.Port is null)
             {
                 // Somebody may have taken the port between the look and the start.
                 cluster.Port = LoopbackPort.Free();
@@ -140,6 +140,9 @@ internal sealed class PostgresCluster : IDisposable
         Unix.Signal(ProcessId, Unix.Kill);
         await Exited;
     }
+
+    /// <summary>The running server, for a supervisor that watches and stops it from now on.</summary>
+    public HostedProcess TakeProcess() => process ?? throw new InvalidOperationException("Postgres is not running.");
 
     public void Dispose() => process?.Dispose();
 
@@ -202,7 +205,7 @@ internal sealed class PostgresCluster : IDisposable
     private static async Task MustAsync(ProcessPlan plan, string what, CancellationToken cancellationToken)
     {
         var (code, output) = await HostedProcess.RunAsync(plan, cancellationToken);
-        if (code != 0) throw new DistributedApplicationException($"{what} failed with exit code {code}: {output}");
+        if (code != 0) throw new HubStartException($"{what} failed with exit code {code}: {output}");
     }
 
     private void Keep(string line)
@@ -227,14 +230,14 @@ internal sealed class PostgresCluster : IDisposable
                 {
                     string lines;
                     lock (lastLines) lines = string.Join(" ", lastLines);
-                    throw new DistributedApplicationException($"Postgres ended with exit code {await started.Exited} instead of starting. {lines}");
+                    throw new HubStartException($"Postgres ended with exit code {await started.Exited} instead of starting. {lines}");
                 }
                 await Task.Delay(10, limit.Token);
             }
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            throw new DistributedApplicationException($"Postgres in {DataFolder} was not ready after {ReadyLimit.TotalSeconds:0} s.");
+            throw new HubStartException($"Postgres in {DataFolder} was not ready after {ReadyLimit.TotalSeconds:0} s.");
         }
     }
 
@@ -249,7 +252,7 @@ internal sealed class PostgresCluster : IDisposable
             for (var tenths = 0; tenths < grace * 10 && leftover.IsAlive; tenths++) await Task.Delay(100, cancellationToken);
             if (!leftover.IsAlive) return;
         }
-        throw new DistributedApplicationException($"Postgres process {file.ProcessId} holds {DataFolder} and does not end.");
+        throw new HubStartException($"Postgres process {file.ProcessId} holds {DataFolder} and does not end.");
     }
 
     // The id in the file may belong to somebody else by now. A server's working folder is its data folder.
@@ -290,7 +293,7 @@ internal static class LoopbackPort
             var port = RandomNumberGenerator.GetInt32(20_000, 32_000);
             if (IsFree(port)) return port;
         }
-        throw new DistributedApplicationException("No free port was found between 20000 and 32000.");
+        throw new HubStartException("No free port was found between 20000 and 32000.");
     }
 
     public static bool IsFree(int port)

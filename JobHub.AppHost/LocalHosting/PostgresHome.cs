@@ -13,7 +13,7 @@ internal sealed record PostgresHome(string Folder, UnixUser? User)
     {
         if (!Unix.IsRoot) return new PostgresHome(dataFolder, null);
         var user = UnixUser.Find("postgres") ?? UnixUser.Find("nobody")
-            ?? throw new DistributedApplicationException("PostgreSQL must not run as root and there is neither a user `postgres` nor `nobody`.");
+            ?? throw new HubStartException("PostgreSQL must not run as root and there is neither a user `postgres` nor `nobody`.");
         return new PostgresHome(await ReachableFolder.ForAsync(dataFolder, user, cancellationToken), user);
     }
 }

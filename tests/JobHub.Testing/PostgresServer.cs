@@ -88,7 +88,7 @@ public sealed class PostgresServer : IAsyncDisposable
                 await Cluster.StartServerAsync(cancellationToken);
                 return;
             }
-            catch (DistributedApplicationException) when (TimeProvider.System.GetElapsedTime(limit) < TimeSpan.FromSeconds(30))
+            catch (HubStartException) when (TimeProvider.System.GetElapsedTime(limit) < TimeSpan.FromSeconds(30))
             {
                 await Task.Delay(100, cancellationToken);
             }

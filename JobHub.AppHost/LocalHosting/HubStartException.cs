@@ -1,4 +1,4 @@
 namespace JobHub.AppHost.LocalHosting;
 
 /// <summary>The system cannot run; the message says why and what to do, in words for whoever started it.</summary>
-public sealed class DistributedApplicationException(string message) : Exception(message);
+public sealed class HubStartException(string message) : Exception(message);

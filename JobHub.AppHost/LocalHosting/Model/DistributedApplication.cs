@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Configuration;
+
+namespace JobHub.AppHost.LocalHosting.Model;
+
+/// <summary>Collects the parts of the system.</summary>
+public interface IDistributedApplicationBuilder
+{
+    IConfiguration Configuration { get; }
+
+    IResourceBuilder<T> AddResource<T>(T resource)
+        where T : IResource;
+
+    DistributedApplication Build();
+}
+
+/// <summary>The system, ready to run.</summary>
+public sealed class DistributedApplication
+{
+    private readonly DistributedApplicationBuilder builder;
+
+    private DistributedApplication(DistributedApplicationBuilder builder) => this.builder = builder;
+
+    public static IDistributedApplicationBuilder CreateBuilder(string[] args) => new DistributedApplicationBuilder(args);
+
+    /// <summary>Starts everything, stays until Ctrl-C, SIGTERM or the token, and stops everything in reverse order.</summary>
+    /// <exception cref="HubStartException">It cannot run; what was started is stopped.</exception>
+    public async Task RunAsync(CancellationToken cancellationToken = default)
+    {
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var hurry = new CancellationTokenSource();
+        using var terminate = OnSignal(PosixSignal.SIGTERM);
+        using var interrupt = OnSignal(PosixSignal.SIGINT);
+        using var quit = OnSignal(PosixSignal.SIGQUIT);
+        using var hangUp = OnSignal(PosixSignal.SIGHUP);
+        var folder = builder.Folder ?? throw new InvalidOperationException("UseDataFolder was not called.");
+        await using var host = new LocalHost(builder.Resources, builder.Configuration, folder, builder.Quiet);
+        await host.RunAsync(stopping.Token, hurry.Token);
+
+        PosixSignalRegistration OnSignal(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
+        {
+            context.Cancel = true;
+            // The second time means: do not wait for anybody.
+            if (stopping.IsCancellationRequested) hurry.Cancel();
+            stopping.Cancel();
+        });
+    }
+
+    internal sealed class DistributedApplicationBuilder(string[] args) : IDistributedApplicationBuilder
+    {
+        public IConfiguration Configuration { get; } = new ConfigurationBuilder().AddEnvironmentVariables().AddCommandLine(args).Build();
+
+        public List<IResource> Resources { get; } = [];
+
+        public HubFolder? Folder { get; set; }
+
+        public bool Quiet { get; set; }
+
+        public IResourceBuilder<T> AddResource<T>(T resource)
+            where T : IResource
+        {
+            Resources.Add(resource);
+            return new ResourceBuilder<T>(this, resource);
+        }
+
+        public DistributedApplication Build() => new(this);
+    }
+}
+
+/// <summary>What Aspire has no call for.</summary>
+internal static class DataFolderExtensions
+{
+    /// <summary>Everything that lasts stands in this folder. While a demo draws on the terminal, the parts print into its log file.</summary>
+    public static IDistributedApplicationBuilder UseDataFolder(this IDistributedApplicationBuilder builder, HubFolder folder, HubArguments arguments)
+    {
+        var local = (DistributedApplication.DistributedApplicationBuilder)builder;
+        local.Folder = folder;
+        local.Quiet = arguments.Demo is not null;
+        return builder;
+    }
+}

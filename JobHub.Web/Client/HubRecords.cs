@@ -1,0 +1,59 @@
+namespace JobHub.Web.Client;
+
+/// <summary>A page of a list of the hub API.</summary>
+public sealed record HubPage<T>(IReadOnlyList<T> Items, string? Next);
+
+/// <summary>A job, as GET /hub/v1/jobs says it.</summary>
+public sealed record HubJob
+{
+    public required string Id { get; init; }
+    public required long Number { get; init; }
+    public string Family { get; init; } = "";
+    public string? Title { get; init; }
+    public string? User { get; init; }
+    public string? Project { get; init; }
+    public Dictionary<string, string> Labels { get; init; } = [];
+    public int Priority { get; init; }
+    public string State { get; init; } = "";
+    public bool Paused { get; init; }
+    /// <summary>0..1.</summary>
+    public double Progress { get; init; }
+    public DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? EndedAt { get; init; }
+    public HubError? Error { get; init; }
+    public HubTaskCounts Tasks { get; init; } = new();
+    public Dictionary<string, long> Counters { get; init; } = [];
+}
+
+/// <summary>Why a job or a task failed.</summary>
+public sealed record HubError(string? Type, string? Message, string? TaskId);
+
+/// <summary>How many tasks are in which state.</summary>
+public sealed record HubTaskCounts
+{
+    public int Total { get; init; }
+    public int Ready { get; init; }
+    public int Blocked { get; init; }
+    public int Leased { get; init; }
+    public int Running { get; init; }
+    public int Succeeded { get; init; }
+    public int Failed { get; init; }
+    public int Canceled { get; init; }
+    public int Skipped { get; init; }
+}
+
+/// <summary>A task of a job.</summary>
+public sealed record HubTask
+{
+    public required string Id { get; init; }
+    public string? Name { get; init; }
+    public string Kind { get; init; } = "";
+    public int Index { get; init; }
+    public string State { get; init; } = "";
+    public int Attempts { get; init; }
+    public string? Worker { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? EndedAt { get; init; }
+    public HubError? Error { get; init; }
+}
