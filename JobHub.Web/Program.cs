@@ -2,6 +2,7 @@ using JobHub.ServiceDefaults;
 using JobHub.Web;
 using JobHub.Web.Client;
 using JobHub.Web.Components;
+using Microsoft.AspNetCore.DataProtection;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.AddServiceDefaults();
@@ -9,6 +10,8 @@ builder.AddServiceDefaults();
 if (builder.Configuration["AllowedHosts"] is null) builder.Configuration["AllowedHosts"] = "localhost;127.0.0.1;[::1]";
 builder.WebHost.ConfigureKestrel(static kestrel => kestrel.AddServerHeader = false);
 builder.Services.AddRazorComponents();
+// There is nothing to protect yet, no cookie and no form; a key ring on disk would be one more secret to keep.
+builder.Services.AddDataProtection().UseEphemeralDataProtectionProvider();
 builder.Services.AddSingleton<IconSheet>();
 builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
 builder.Services.AddHttpClient<HubClient>((services, http) =>

@@ -122,7 +122,7 @@ internal sealed class HostedProcess : IDisposable
     /// <returns>True when it ended by itself.</returns>
     public async Task<bool> StopAsync(int signal, TimeSpan grace, CancellationToken hurry)
     {
-        if (!Exited.IsCompleted) Unix.Signal(ProcessId, signal);
+        if (!Exited.IsCompleted) Unix.Ask(ProcessId, signal);
         var inTime = true;
         try
         {

@@ -39,7 +39,7 @@ internal sealed class RunRecords(string folder)
             if (identity.IsAlive)
             {
                 say($"the {record.Name} of an earlier start (process {record.Pid}) is stopped");
-                Unix.Signal(record.Pid, Unix.Terminate);
+                Unix.Ask(record.Pid, Unix.Terminate);
                 for (var tenths = 0; tenths < 100 && identity.IsAlive; tenths++) await Task.Delay(100, cancellationToken);
                 HostedProcess.KillSession(record.Pid, includeLeader: identity.IsAlive);
                 for (var tenths = 0; tenths < 50 && identity.IsAlive; tenths++) await Task.Delay(100, cancellationToken);

@@ -16,12 +16,22 @@ internal static partial class Unix
 
     public static bool IsRoot => Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows();
 
+    /// <summary>A stopped process handles nothing but this.</summary>
+    public static int Continue => OperatingSystem.IsMacOS() ? 19 : 18;
+
     /// <summary>Sends a signal; false when there is no such process. A negative id means the whole process group.</summary>
     public static bool Signal(int processId, int signal)
     {
         // 0 and 1 would mean our own group and every process there is.
         ArgumentOutOfRangeException.ThrowIfLessThan(Math.Abs(processId), 2, nameof(processId));
         return NativeKill(processId, signal) == 0;
+    }
+
+    /// <summary>Asks a process to end; one that was stopped is woken to hear it.</summary>
+    public static void Ask(int processId, int signal)
+    {
+        Signal(processId, signal);
+        Signal(processId, Continue);
     }
 
     public static void ChangeOwner(string path, UnixUser user)

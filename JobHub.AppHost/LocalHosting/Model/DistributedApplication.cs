@@ -29,6 +29,7 @@ public sealed class DistributedApplication
     {
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var hurry = new CancellationTokenSource();
+        long asked = 0;
         using var terminate = OnSignal(PosixSignal.SIGTERM);
         using var interrupt = OnSignal(PosixSignal.SIGINT);
         using var quit = OnSignal(PosixSignal.SIGQUIT);
@@ -40,8 +41,10 @@ public sealed class DistributedApplication
         PosixSignalRegistration OnSignal(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
         {
             context.Cancel = true;
-            // The second time means: do not wait for anybody.
-            if (stopping.IsCancellationRequested) hurry.Cancel();
+            // Asked again means: do not wait for anybody. One stop may reach us twice, through `dotnet run` and through our process group.
+            var now = TimeProvider.System.GetTimestamp();
+            var first = Interlocked.CompareExchange(ref asked, now, 0);
+            if (first != 0 && TimeProvider.System.GetElapsedTime(first, now) > TimeSpan.FromSeconds(1)) hurry.Cancel();
             stopping.Cancel();
         });
     }
