@@ -238,10 +238,10 @@ public sealed class HubProcess : IAsyncDisposable
 
     private HostedProcess Launch()
     {
-        var environment = new Dictionary<string, string?>(options.Environment) { [Marker] = mark };
+        var environment = new Dictionary<string, string?>(options.Environment) { [Marker] = mark, ["JOBHUB_PARENT_PIPE"] = "stdin" };
         List<string> arguments = ["exec", Program, "--data", DataFolder, "--api-port", $"{ApiPort}", "--slots", $"{options.Slots}", .. options.Arguments];
         arguments.AddRange(options.Web ? ["--web-port", $"{webPort}"] : ["--no-web"]);
-        return HostedProcess.Start(new ProcessPlan("dotnet", arguments) { Environment = environment, Folder = DataFolder }, Keep);
+        return HostedProcess.Start(new ProcessPlan("dotnet", arguments) { Environment = environment, Folder = DataFolder, HoldInput = true }, Keep);
     }
 
     private void Keep(string line)

@@ -13,6 +13,7 @@ public sealed class PostgresServer : IAsyncDisposable
     private readonly string? folder;
     private readonly string administration;
     private readonly List<string> databases = [];
+    private HostedProcess? guard;
 
     private PostgresServer(PostgresCluster? cluster, string? folder, string administration)
     {
@@ -55,7 +56,7 @@ public sealed class PostgresServer : IAsyncDisposable
                     Home = await PostgresHome.ResolveAsync(folder, cancellationToken), Password = PostgresCluster.NewPassword(), Settings = all,
                 },
                 cancellationToken);
-            return new PostgresServer(cluster, folder, cluster.ConnectionString("postgres"));
+            return new PostgresServer(cluster, folder, cluster.ConnectionString("postgres")) { guard = StartGuard(folder, cluster.DataFolder) };
         }
         catch
         {
@@ -108,8 +109,17 @@ public sealed class PostgresServer : IAsyncDisposable
         // Nothing in it is wanted any more: an immediate stop.
         if (!cluster.Exited.IsCompleted) await cluster.StopAsync(TimeSpan.FromSeconds(5), CancellationToken.None);
         cluster.Dispose();
+        guard?.KillSession();
+        guard?.Dispose();
         NpgsqlConnection.ClearAllPools();
         Directory.Delete(folder!, recursive: true);
+    }
+
+    /// <summary>Ends the server and removes its folder when this process dies without saying goodbye.</summary>
+    private static HostedProcess StartGuard(string folder, string data)
+    {
+        const string Script = """cat > /dev/null; kill -QUIT "$(head -n 1 "$2/postmaster.pid")"; sleep 2; rm -rf "$1" """;
+        return HostedProcess.Start(new ProcessPlan("/bin/sh", ["-c", Script, "sh", folder, data]) { HoldInput = true }, _ => { });
     }
 
     private async Task ExecuteAsync(string sql, CancellationToken cancellationToken)

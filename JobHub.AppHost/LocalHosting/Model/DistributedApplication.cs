@@ -34,9 +34,28 @@ public sealed class DistributedApplication
         using var interrupt = OnSignal(PosixSignal.SIGINT);
         using var quit = OnSignal(PosixSignal.SIGQUIT);
         using var hangUp = OnSignal(PosixSignal.SIGHUP);
+        // Whoever started us with a pipe (a test, a script) may be killed; the end of the pipe says so.
+        if (builder.Configuration["JOBHUB_PARENT_PIPE"] == "stdin") new Thread(WatchParent) { IsBackground = true, Name = "parent pipe" }.Start();
         var folder = builder.Folder ?? throw new InvalidOperationException("UseDataFolder was not called.");
         await using var host = new LocalHost(builder.Resources, builder.Configuration, folder, builder.Quiet);
         await host.RunAsync(stopping.Token, hurry.Token);
+
+        void WatchParent()
+        {
+            using var input = Console.OpenStandardInput();
+            while (input.ReadByte() >= 0)
+            {
+                // Nobody writes; only the end counts.
+            }
+            try
+            {
+                stopping.Cancel();
+            }
+            catch (ObjectDisposedException)
+            {
+                // The hub has stopped already.
+            }
+        }
 
         PosixSignalRegistration OnSignal(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
         {
