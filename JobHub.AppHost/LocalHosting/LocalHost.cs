@@ -12,6 +12,7 @@ internal sealed class LocalHost : IAsyncDisposable
     private readonly IReadOnlyList<IResource> resources;
     private readonly IConfiguration configuration;
     private readonly HubFolder folder;
+    private readonly bool quiet;
     private readonly HubConsole console;
     private readonly RunRecords records;
     private readonly ProjectPrograms programs = new();
@@ -25,6 +26,7 @@ internal sealed class LocalHost : IAsyncDisposable
         this.resources = resources;
         this.configuration = configuration;
         this.folder = folder;
+        this.quiet = quiet;
         records = new RunRecords(folder.Run);
         // The lock comes first: the log file may belong to a hub that runs.
         folderLock = LockFolder();
@@ -206,7 +208,8 @@ internal sealed class LocalHost : IAsyncDisposable
             {
                 seen = $"no answer from {project.HealthPath}";
             }
-            if (supervisor.Deaths >= 5) throw new HubStartException($"{project.Name} died {supervisor.Deaths} times before it was healthy; its lines above say why.");
+            if (supervisor.Deaths >= 5)
+                throw new HubStartException($"{project.Name} died {supervisor.Deaths} times before it was healthy; its lines {(quiet ? $"in {folder.Log}" : "above")} say why.");
             if (clock.GetElapsedTime(start) > HealthLimit) throw new HubStartException($"{project.Name} was not healthy after {HealthLimit.TotalSeconds:0} s: {seen}.");
             await Task.Delay(50, cancellationToken);
         }
