@@ -3,8 +3,6 @@ using JobHub.Engine.Protocol;
 using JobHub.Worker.Agent;
 using JobHub.Worker.Executors.Processes;
 using Microsoft.Extensions.Options;
-// The engine has a record of the same name for its own side.
-using LeasedAttempt = JobHub.Worker.Agent.LeasedAttempt;
 
 namespace JobHub.Worker.Runtime;
 
