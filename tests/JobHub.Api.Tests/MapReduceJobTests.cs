@@ -119,7 +119,8 @@ public sealed class MapReduceJobTests(HubFixture fixture)
         submission["reducerName"] = "socket";
         using var types = await hub.Client.PostAsync("/api/v1/jobs", submission);
         await types.IsProblemAsync(HttpStatusCode.BadRequest, "programs-differ", "reducerName");
-        submission["mapperName"] = submission["combinerName"] = "socket";
+        submission["mapperName"] = "socket";
+        submission["combinerName"] = "socket";
         using var combiner = await hub.Client.PostAsync("/api/v1/jobs", submission);
         await combiner.IsProblemAsync(HttpStatusCode.BadRequest, "programs-differ", "combinerName");
     }
