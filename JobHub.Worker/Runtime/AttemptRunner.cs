@@ -3,6 +3,7 @@ using JobHub.Engine.Protocol;
 using JobHub.Worker.Agent;
 using JobHub.Worker.Executors.Processes;
 using Microsoft.Extensions.Options;
+using LeasedAttempt = JobHub.Worker.Agent.LeasedAttempt;
 
 namespace JobHub.Worker.Runtime;
 

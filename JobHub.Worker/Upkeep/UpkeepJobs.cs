@@ -7,5 +7,5 @@ namespace JobHub.Worker.Upkeep;
 [DisallowConcurrentExecution]
 public sealed class RetentionJob(Retention retention) : IJob
 {
-    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken) => await retention.ApplyAsync(cancellationToken);
+    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) => await retention.ApplyAsync(cancellationToken);
 }

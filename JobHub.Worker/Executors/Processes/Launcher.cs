@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Microsoft.Win32.SafeHandles;
 
@@ -11,6 +12,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     public const string AttemptVariable = "JOBHUB_ATTEMPT";
     public const string WorkerVariable = "JOBHUB_WORKER";
     private const string DefaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+    private const int TextBusyRetries = 50;
     private const int StreamPipeBytes = 1 << 20;
 
     // One a process, for the same reason as the reaper.
@@ -21,6 +23,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private readonly Reaper reaper = Reaper.Shared;
     private readonly int nullDevice = Libc.OpenRead("/dev/null");
     private readonly (int Uid, int Gid)? runAs;
+    private readonly bool ownsScratch;
     private int disposed;
     private readonly ProcessOptions options;
     private readonly ScratchFolders scratch;
@@ -35,6 +38,10 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         Isolation = FindIsolation();
         IsolationFound(Isolation);
     }
+
+    /// <summary>One with scratch folders of its own, for hosts without dependency injection.</summary>
+    public Launcher(IOptions<ProcessOptions> options, TimeProvider clock)
+        : this(options, new ScratchFolders(options), clock, NullLogger<Launcher>.Instance) => ownsScratch = true;
 
     public IsolationLevel Isolation { get; }
 
@@ -89,6 +96,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         threads.Dispose();
         _ = Libc.close(nullDevice);
+        if (ownsScratch) scratch.Dispose();
     }
 
     /// <summary>When the oldest other attempt that can have processes anywhere began; orphans younger than that may be its.</summary>
@@ -139,6 +147,15 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             reaper.BeginStart();
             counted = true;
             threads.Start(spawn);
+            // A child that is between fork and exec still has the file open which this process has just written; that takes a millisecond.
+            for (var again = 0; spawn.Error == Libc.Etxtbsy && again < TextBusyRetries; again++)
+            {
+                using var pause = new ManualResetEventSlim();
+                pause.Wait(2);
+                spawn.Again();
+                threads.Start(spawn);
+            }
+
             if (spawn.Error != 0) throw Refused(file, start, spawn.Error);
             var program = new LaunchedProgram(spawn.Pid, kept[0] < 0 ? null : Handle(ref kept[0]), Handle(ref kept[1]), kept[2] < 0 ? null : Handle(ref kept[2]), attempt, enters, clock);
             attempt?.Add(program);

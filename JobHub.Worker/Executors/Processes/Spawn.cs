@@ -71,6 +71,8 @@ internal sealed unsafe class Spawn : IDisposable
     /// <summary>Called by the spawn thread. No task: completing one may start a thread pool thread, which would inherit this thread's no_new_privs.</summary>
     public void Done() => done.Set();
 
+    public void Again() => done.Reset();
+
     public void WaitDone() => done.Wait();
 
     public void Dispose()
