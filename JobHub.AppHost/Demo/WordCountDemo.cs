@@ -50,8 +50,8 @@ internal static class WordCountDemo
         {
             BaseAddress = new Uri($"http://127.0.0.1:{hub.ApiPort}"), Timeout = TimeSpan.FromSeconds(100),
         };
+        await WaitForWorkAsync(http, hub, folder, cancellationToken);
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", (await File.ReadAllTextAsync(folder.AdminToken, cancellationToken)).Trim());
-        await WaitForWorkAsync(http, folder, cancellationToken);
 
         var staged = Path.Combine(folder.Root, "demo", $"{Guid.CreateVersion7():N}");
         try
@@ -81,21 +81,29 @@ internal static class WordCountDemo
         }
     }
 
-    // The dashboard is the last to be ready; the API alone is not enough, as the ready line is still to come.
-    private static async Task WaitForWorkAsync(HttpClient http, HubFolder folder, CancellationToken cancellationToken)
+    // As the ready line does, it waits for each part, so that the two do not write over each other.
+    private static async Task WaitForWorkAsync(HttpClient http, HubArguments hub, HubFolder folder, CancellationToken cancellationToken)
     {
-        while (true)
+        var records = new RunRecords(folder.Run);
+        foreach (var part in hub.Web ? new[] { "api", "worker", "web" } : ["api", "worker"])
         {
-            try
-            {
-                using var answer = await http.GetAsync("/health", cancellationToken);
-                if (answer.IsSuccessStatusCode && File.Exists(Path.Combine(folder.Run, "worker.json"))) return;
-            }
-            catch (HttpRequestException)
-            {
-                // Not there yet.
-            }
-            await Task.Delay(100, cancellationToken);
+            while (records.Find(part)?.Address is not { } address || !await AnswersAsync(http, address, cancellationToken)) await Task.Delay(100, cancellationToken);
+        }
+        await Task.Delay(100, cancellationToken);
+    }
+
+    private static async Task<bool> AnswersAsync(HttpClient http, string address, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // Without our token: the record may be an old one, and its port somebody else's by now.
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"{address}/health");
+            using var answer = await http.SendAsync(request, cancellationToken);
+            return answer.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
         }
     }
 
