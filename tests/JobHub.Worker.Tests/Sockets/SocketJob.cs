@@ -84,7 +84,7 @@ public sealed class SocketJob : IDisposable
     {
         using var shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", script, .. arguments])
         {
-            RedirectStandardInput = true, RedirectStandardOutput = true, Environment = { ["LC_ALL"] = "C" },
+            RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false, Environment = { ["LC_ALL"] = "C" },
         })!;
         var writing = Task.Run(() =>
         {
