@@ -34,6 +34,8 @@ public sealed class CommandBody : IAttemptBody
         {
             // One pool thread blocks in read() for each running command; the pool's minimum is set for that at start.
             var output = Task.Run(() => CopyOutput(program.Stdout, context.Log), CancellationToken.None);
+            // A reader that broke must not leave the program waiting on a full pipe.
+            if (await Task.WhenAny(output, program.Exit) == output && output.IsFaulted) await context.Launcher.EndAllAsync(spec.Token, TimeSpan.Zero, CancellationToken.None);
             var exit = await program.Exit;
             if (!output.IsCompleted && await Task.WhenAny(output, Task.Delay(PipeTime, CancellationToken.None)) != output)
             {
@@ -77,14 +79,29 @@ public sealed class CommandBody : IAttemptBody
                 && !e.Key.StartsWith("ASPNETCORE_", StringComparison.Ordinal) && !e.Key.StartsWith("DOTNET_", StringComparison.Ordinal)),
     ];
 
-    private static void CopyOutput(SafeFileHandle pipe, ILogSink log)
+    // read(2) itself: RandomAccess refuses pipes, and a FileStream for each command is not free.
+    private static unsafe void CopyOutput(SafeFileHandle pipe, ILogSink log)
     {
+        const int interrupted = 4;
         var buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
+        var held = false;
         try
         {
-            int n;
-            while ((n = RandomAccess.Read(pipe, buffer, 0)) > 0) log.Write(buffer.AsSpan(0, n));
+            pipe.DangerousAddRef(ref held);
+            fixed (byte* start = buffer)
+            {
+                while (true)
+                {
+                    var n = (int)Libc.read((int)pipe.DangerousGetHandle(), start, buffer.Length);
+                    if (n > 0) log.Write(buffer.AsSpan(0, n));
+                    else if (n == 0 || System.Runtime.InteropServices.Marshal.GetLastPInvokeError() != interrupted) return;
+                }
+            }
         }
-        finally { ArrayPool<byte>.Shared.Return(buffer); }
+        finally
+        {
+            if (held) pipe.DangerousRelease();
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 }

@@ -102,7 +102,7 @@ internal sealed class LoopHub : IAsyncDisposable
         {
             if (!_claims.TryGetValue(request.ClaimId, out var attempts))
             {
-                if (_ready.IsEmpty) await ((Task)_news.WaitAsync(Math.Min(request.WaitMs, 1000), context.RequestAborted)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (_ready.IsEmpty) await _news.WaitAsync(Math.Min(request.WaitMs, 1000), context.RequestAborted);
                 var list = new List<AttemptSpec>();
                 while (list.Count < request.Max && _ready.TryDequeue(out var spec)) list.Add(spec);
                 _claims[request.ClaimId] = attempts = [.. list];
@@ -193,7 +193,8 @@ internal sealed class LoopWorker : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _host.StopAsync();
-        _host.Dispose();
+        try { _host.Dispose(); }
+        catch (ObjectDisposedException) { /* the launcher is known to its container under two types */ }
         Directory.Delete(_folder, true);
     }
 }
