@@ -19,7 +19,6 @@ public static class WorkerServices
         services.AddSingleton<HubAddress>(provider => new HubAddress(configuration, provider.GetRequiredService<IOptions<WorkerOptions>>()));
         services.AddSingleton<WorkerToken>(provider => new WorkerToken(provider.GetRequiredService<IOptions<WorkerOptions>>()));
         services.AddSingleton<AgentClient>();
-        services.AddSingleton<IScratch, ScratchOnDisk>();
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<WorkerOptions>>().Value is var o ? new ProgramCache(o.ProgramPath, o.ProgramCacheBytes) : null!);
         services.AddSingleton(_ => Bodies());
         services.AddSingleton<AttemptRunner>();

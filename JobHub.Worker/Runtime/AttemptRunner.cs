@@ -7,22 +7,12 @@ using LeasedAttempt = JobHub.Worker.Agent.LeasedAttempt;
 
 namespace JobHub.Worker.Runtime;
 
-/// <summary>Where attempts get a folder of their own.</summary>
-public interface IScratch
-{
-    /// <summary>A new empty folder, 0700, of the user programs run as.</summary>
-    string Create(Guid token);
-
-    /// <summary>Removes it with all that is below, whoever owns it.</summary>
-    void Remove(string folder);
-}
-
 /// <summary>
 /// One attempt from claim to result: folder, body, stop, and the end of everything it started. When this returns no process and no folder of the attempt is left,
 /// and its log is durable or inside the result.
 /// </summary>
 public sealed class AttemptRunner(
-    AgentClient client, IProgramLauncher launcher, IScratch scratch, ProgramCache programs, AttemptBodies bodies, IOptions<WorkerOptions> options, TimeProvider clock,
+    AgentClient client, IProgramLauncher launcher, ScratchFolders scratch, ProgramCache programs, AttemptBodies bodies, IOptions<WorkerOptions> options, TimeProvider clock,
     ILogger<AttemptRunner> logger)
 {
     // What a clean program left running gets this long after SIGTERM.
@@ -51,7 +41,7 @@ public sealed class AttemptRunner(
                 : null;
             try
             {
-                folder = scratch.Create(spec.Token);
+                folder = scratch.Create(spec.Token.ToString("N"));
                 var context = new AttemptContext
                 {
                     Spec = spec, Store = store, Launcher = launcher, ScratchFolder = folder, Log = log, BufferBytes = options.Value.SlotBufferBytes,

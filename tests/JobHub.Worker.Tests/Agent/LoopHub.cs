@@ -180,7 +180,7 @@ internal sealed class LoopWorker : IAsyncDisposable
     }
 
     public AgentLoop Agent => _host.Services.GetRequiredService<AgentLoop>();
-    public string Scratch => Path.Combine(_folder, "scratch");
+    public string Scratch => _host.Services.GetRequiredService<ScratchFolders>().Own;
 
     public async Task<LoopWorker> StartAsync()
     {
