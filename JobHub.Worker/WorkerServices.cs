@@ -4,6 +4,7 @@ using JobHub.Worker.Agent;
 using JobHub.Worker.Executors.Processes;
 using JobHub.Worker.Runtime;
 using JobHub.Worker.Runtime.Sockets;
+using JobHub.Worker.Runtime.Streaming;
 using Microsoft.Extensions.Options;
 
 namespace JobHub.Worker;
@@ -39,6 +40,8 @@ public static class WorkerServices
     {
         var bodies = new AttemptBodies();
         bodies.Add(TaskKind.Command, ProgramType.Streaming, () => new CommandBody());
+        bodies.Add(TaskKind.Map, ProgramType.Streaming, () => new StreamingMapBody());
+        bodies.Add(TaskKind.Reduce, ProgramType.Streaming, () => new StreamingReduceBody());
         bodies.Add(TaskKind.Map, ProgramType.Executable, () => new SocketMapBody());
         bodies.Add(TaskKind.Reduce, ProgramType.Executable, () => new SocketReduceBody());
         return bodies;

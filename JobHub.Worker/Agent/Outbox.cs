@@ -75,7 +75,9 @@ public sealed class Outbox : IDisposable
         var most = BatchRecords;
         while (!ct.IsCancellationRequested)
         {
-            var batch = await NextAsync(most, ct);
+            List<Record> batch;
+            try { batch = await NextAsync(most, ct); }
+            catch (OperationCanceledException) { return; }
             try
             {
                 var answers = await _client.CompleteAsync(batch[0].Session, [.. batch.Select(r => r.Json)], ct);

@@ -305,7 +305,7 @@ public sealed class DataPathTests : IDisposable
         var sender = next.SendAsync(sending.Token);
         await next.WhenEmptyAsync(CancellationToken.None);
         await sending.CancelAsync();
-        await sender.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await sender;
 
         Assert.Equal([(7L, tokens[0]), (7L, tokens[1])], seen);
     }
@@ -330,7 +330,7 @@ public sealed class DataPathTests : IDisposable
 
         await outbox.WhenEmptyAsync(CancellationToken.None);
         await sending.CancelAsync();
-        await sender.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await sender;
 
         Assert.Equal([tokens[0], tokens[2]], taken);
     }
