@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using JobHub.Engine.Attempts;
+using JobHub.Engine.MapReduce;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Tasks;
 using Npgsql;
@@ -176,7 +177,7 @@ public sealed class JobReader(NpgsqlDataSource database)
 
     private static TaskSplit SplitOf(string path, long size, int part, long splitSize, bool wholeObjects)
     {
-        if (wholeObjects || path.EndsWith(".gz", StringComparison.Ordinal)) return new(path, 0, size);
+        if (SplitPlan.IsGzip(path, wholeObjects)) return new(path, 0, size);
         var start = part * splitSize;
         return new(path, start, Math.Min(size, start + splitSize));
     }

@@ -98,7 +98,7 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         }
 
         var input = inputs[task.TaskId];
-        var whole = mr.InputType == "file/gzip" || input.Path.EndsWith(".gz", StringComparison.Ordinal);
+        var whole = SplitPlan.IsGzip(input.Path, mr.InputType == "file/gzip");
         var start = whole ? 0 : (index - input.FirstTask) * mr.SplitSize;
         var (inputStore, inputPath) = objects.Input(job, input.Path);
         return spec with
