@@ -15,6 +15,7 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
     {
         var plain = new List<Success>(results.Count);
         var promoting = new List<(Success, PendingOutput)>();
+        var maps = new List<(Success Result, PendingOutput Pending)>();
         var failed = new List<Ending>();
         var seen = new HashSet<Guid>(results.Count);
         foreach (var r in results)
@@ -30,11 +31,16 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
             var success = new Success(r.TaskId, r.Token, r.ExitCode, (float)r.CpuSeconds, r.PeakMemoryBytes, r.Log?.Inline, r.Log?.Key, r.Log?.Size ?? 0,
                 r.Log?.Gaps is { Length: > 0 } gaps ? JsonSerializer.Serialize(gaps, EngineJson.Default.LogGapArray) : null,
                 r.Counters is { Count: > 0 } counters ? JsonSerializer.Serialize(counters, EngineJson.Default.DictionaryStringInt64) : null, r.PartitionOffsets);
-            // A map's object is written under its attempt's own name: nothing to promote.
-            if (r.Output is null || r.PartitionOffsets is not null) plain.Add(success);
+            if (r.Output is null) plain.Add(success);
+            else if (r.PartitionOffsets is not null) maps.Add((success, r.Output));
             else promoting.Add((success, r.Output));
         }
 
+        var published = await commits.PublishAsync([.. maps.Select(m => (m.Result.TaskId, m.Result.Token, m.Pending))], ct);
+        plain.AddRange(maps.Where(m => published.Contains(m.Result.Token)).Select(m => m.Result));
+        // The bytes are gone (the store's own clean-up, a wiped folder): the map runs again. A token that holds nothing is answered below.
+        failed.AddRange(maps.Where(m => !published.Contains(m.Result.Token)).Select(m => new Ending(m.Result.TaskId, m.Result.Token, AttemptOutcome.OutputLost,
+            new("output-lost", "The map's output was not in the store when it was reported."), m.Result.ExitCode, null, m.Result.CpuSeconds, m.Result.PeakMemory, null, null, Reported: true)));
         var answers = await queue.SucceedAsync(plain, ct);
         foreach (var (token, won) in await commits.CommitAsync(promoting, ct)) answers[token] = won;
         foreach (var token in await endings.EndAsync(failed, ct)) answers[token] = true;

@@ -93,6 +93,40 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
         return answers;
     }
 
+    /// <summary>
+    /// Makes the shuffle objects of maps visible under their attempts' own names, before the maps count as succeeded: no other attempt writes there, so it needs no winner.
+    /// A map whose bytes are gone is left out; so is one whose token holds nothing any more.
+    /// </summary>
+    public async Task<HashSet<Guid>> PublishAsync(IReadOnlyList<(long TaskId, Guid Token, PendingOutput Pending)> maps, CancellationToken ct)
+    {
+        var published = new HashSet<Guid>(maps.Count);
+        if (maps.Count == 0) return published;
+        var held = new Dictionary<Guid, int>();
+        await using (var command = database.CreateCommand("""
+            SELECT l.token, l.attempt FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token) JOIN live l ON l.task_id = i.task_id AND l.token = i.token
+            """))
+        {
+            command.Parameters.AddWithValue(maps.Select(m => m.TaskId).ToArray());
+            command.Parameters.AddWithValue(maps.Select(m => m.Token).ToArray());
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct)) held[reader.GetGuid(0)] = reader.GetInt32(1);
+        }
+
+        var jobs = await contexts.GetAsync([.. maps.Select(m => TaskLayout.NumberOf(m.TaskId)).Distinct()], ct);
+        await Parallel.ForEachAsync(maps.Where(m => held.ContainsKey(m.Token)), new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = ct }, async (map, stop) =>
+        {
+            if (!jobs.TryGetValue(TaskLayout.NumberOf(map.TaskId), out var job) || objects.Output(job, map.TaskId, held[map.Token]) is not { } output) return;
+            if (await output.Store.PromoteAsync(output.Path, map.Token, map.Pending, stop) == PromoteResult.Gone)
+            {
+                EngineLog.PromotionGone(logger, map.TaskId, held[map.Token]);
+                return;
+            }
+
+            lock (published) published.Add(map.Token);
+        });
+        return published;
+    }
+
     /// <summary>Redoes what an Api that died, or a store that was away, left between A and B.</summary>
     public async Task RedoAsync(CancellationToken ct)
     {
@@ -114,8 +148,7 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
             if (await contexts.GetAsync(TaskLayout.NumberOf(taskId), ct) is not { } job) return;
             var attempt = await AttemptOfAsync(taskId, ct);
             if (objects.Output(job, taskId, attempt) is not { } output) return;
-            // The path an attempt reports is never used: only the one its grant was made from.
-            var promoted = await output.Store.PromoteAsync(output.Path, token, pending with { Path = output.Store.TemporaryPath(output.Path, token) }, ct);
+            var promoted = await output.Store.PromoteAsync(output.Path, token, pending, ct);
             if (promoted == PromoteResult.Gone) EngineLog.PromotionGone(logger, taskId, attempt);
             await using var command = database.CreateCommand(promoted == PromoteResult.Promoted ? FinishSql : UndoSql);
             command.Parameters.AddWithValue(taskId);

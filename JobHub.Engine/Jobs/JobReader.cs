@@ -56,9 +56,9 @@ public sealed class JobReader(NpgsqlDataSource database)
         switch (filter.State)
         {
             // A job reads as canceling from the request on and as running from the first lease on: state alone does not say it.
-            case JobState.Canceling: where.Add("j.state < 4 AND j.stop <> 0"); break;
+            case JobState.Canceling: where.Add("j.state < 4 AND j.stop = 1"); break;
             case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
-            case JobState.Running: where.Add("j.state < 4 AND j.stop = 0 AND NOT j.paused AND (j.state = 1 OR h.number IS NOT NULL OR d.started_at IS NOT NULL)"); break;
+            case JobState.Running: where.Add("j.state < 4 AND j.stop <> 1 AND NOT j.paused AND (j.state = 1 OR h.number IS NOT NULL OR d.started_at IS NOT NULL)"); break;
             case JobState.Queued: where.Add("j.state = 0 AND j.stop = 0 AND NOT j.paused AND h.number IS NULL AND d.started_at IS NULL"); break;
             case { } ended: Where("j.state = ?", (short)ended); break;
         }
@@ -190,8 +190,8 @@ public sealed class JobReader(NpgsqlDataSource database)
         var startedAt = Time(reader, 12);
         if (!state.IsTerminal)
         {
-            // Intent is stored beside the state; the reader sees both as one word. The first lease makes a job running before the folder has heard of it.
-            state = stop != 0 ? JobState.Canceling : paused ? JobState.Paused : state == JobState.Queued && startedAt is not null ? JobState.Running : state;
+            // Intent is stored beside the state; the reader sees both as one word (a job that ends because a task failed still reads as running). The first lease makes a job running before the folder has heard of it.
+            state = stop == 1 ? JobState.Canceling : paused ? JobState.Paused : state == JobState.Queued && startedAt is not null ? JobState.Running : state;
         }
 
         var counters = Json<Dictionary<string, long>>(reader, 24) ?? [];

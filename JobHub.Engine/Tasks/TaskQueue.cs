@@ -59,6 +59,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
             FROM mine m JOIN input i ON i.task_id = m.task_id AND i.token = m.token LEFT JOIN won w ON w.winner = m.token),
         lost AS (INSERT INTO discard (task_id, token, attempt) SELECT m.task_id, m.token, m.attempt FROM mine m LEFT JOIN won w ON w.winner = m.token
                  WHERE w.winner IS NULL ON CONFLICT DO NOTHING),
+        uploads AS (DELETE FROM upload u USING won w WHERE u.token = w.winner AND w.counters IS NOT NULL),
         noted AS (
             INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, started_at, counters)
             SELECT w.job, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),

@@ -22,10 +22,12 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
             {
                 if (await contexts.GetAsync(number, ct) is { MapReduce: not null } job)
                 {
+                    await objects.Hub.DiscardAllAsync(objects.ShuffleFolder(job.Id), ct);
                     await DeleteFolderAsync(objects.Hub, objects.ShuffleFolder(job.Id), ct);
+                    var (store, folder) = objects.Result(job);
+                    await store.DiscardAllAsync(folder, ct);
                     if (!succeeded)
                     {
-                        var (store, folder) = objects.Result(job);
                         await DeleteFolderAsync(store, folder, ct);
                     }
                 }
