@@ -1,1 +1,15 @@
-Console.WriteLine("benchmarks");
+using JobHub.Benchmarks.Measuring;
+using JobHub.Benchmarks.Queue;
+
+// benchmarks VERB [--n N] [--runs N] [--out FILE] [--peers FOLDER] ...     `all` runs every verb.
+// A verb measures one thing and answers its table; what it is and what it is measured beside stands in the table.
+var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.Ordinal)
+{
+    ["queue"] = DrainBenchmark.RunAsync,
+    ["protocol"] = ProtocolBenchmark.RunAsync,
+    ["exec"] = ExecBenchmark.RunAsync,
+    ["enqueue"] = EnqueueBenchmark.RunAsync,
+    ["list"] = ListBenchmark.RunAsync,
+    ["latency"] = LatencyBenchmark.RunAsync,
+};
+return await Verbs.RunAsync(verbs, args);

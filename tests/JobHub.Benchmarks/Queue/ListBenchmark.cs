@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using JobHub.Benchmarks.Measuring;
+using JobHub.Engine.Jobs;
+using Npgsql;
+
+namespace JobHub.Benchmarks.Queue;
+
+/// <summary>A page of the job list while the table holds a million jobs, through the Api's own route.</summary>
+internal static class ListBenchmark
+{
+    public static async Task<Table> RunAsync(Arguments arguments)
+    {
+        var n = arguments.Number("n", 1_000_000);
+        var reads = arguments.Number("reads", 200);
+        await using var server = await BenchServer.StartAsync();
+        await using var hub = await BenchHub.StartAsync(server);
+        await FillAsync(hub.Engine.Database, n);
+        var table = new Table($"a page of 50 of {n:N0} jobs over HTTP, p95 of {reads} reads", "ms", "p95 at most 100 ms");
+        using var http = new HttpClient { BaseAddress = hub.Address };
+        http.DefaultRequestHeaders.Authorization = new("Bearer", await File.ReadAllTextAsync(hub.TokenFile));
+        string? middle = null;
+        await using (var command = hub.Engine.Database.CreateCommand("SELECT id FROM job WHERE number = (SELECT max(number) / 2 FROM job)"))
+            if (await command.ExecuteScalarAsync() is Guid id) middle = new JobId(id).ToString();
+        foreach (var (name, query) in new[]
+        {
+            ("newest", ""), ("from the middle", $"?after={middle}"), ("of one project", "?project=p7"), ("of one project without jobs", "?project=none"), ("?state=Failed", "?state=Failed"), ("?state=Running", "?state=Running"),
+            ("?state=Queued", "?state=Queued"), ("?state=Canceling, none there", "?state=Canceling"), ("?family=Commands&state=Succeeded", "?family=Commands&state=Succeeded"), ("?q= found often", "?q=job%201"), ("?q= found nowhere", "?q=nowhere"),
+        })
+        {
+            var row = table.Add(name);
+            for (var run = 0; run < arguments.Number("runs", 1); run++) row.Samples.Add(await ReadAsync(http, "hub/v1/jobs" + query, reads));
+            await Console.Error.WriteLineAsync($"  {name}: {row.Median:F1} ms");
+        }
+
+        return table;
+    }
+
+    private static async Task<Sample> ReadAsync(HttpClient http, string path, int reads)
+    {
+        var times = new List<double>();
+        var cpu = Machine.CpuSeconds();
+        var begun = Stopwatch.GetTimestamp();
+        for (var i = -5; i < reads && Stopwatch.GetElapsedTime(begun) < TimeSpan.FromSeconds(10); i++)
+        {
+            var start = Stopwatch.GetTimestamp();
+            using var answer = await http.GetAsync(path);
+            answer.EnsureSuccessStatusCode();
+            await answer.Content.ReadAsByteArrayAsync();
+            if (i >= 0 || times.Count == 0) times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+        }
+
+        times.Sort();
+        return new(times[(int)(times.Count * 0.95)], Stopwatch.GetElapsedTime(begun).TotalSeconds, Machine.CpuSeconds() - cpu);
+    }
+
+    /// <summary>Ended jobs of every kind, and ten thousand that wait.</summary>
+    private static async Task FillAsync(NpgsqlDataSource database, int n)
+    {
+        await using (var needs = database.CreateCommand("INSERT INTO requirement_class (affinity, gpus, cpus, memory, mount) VALUES ('{}', 0, 0, 0, '') ON CONFLICT DO NOTHING"))
+            await needs.ExecuteNonQueryAsync();
+        for (var from = 0; from < n; from += 100_000)
+        {
+            // Ids in the order of their numbers, as uuid v7 gives them.
+            await using var fill = database.CreateCommand("""
+                INSERT INTO job (id, family, project, caller, title, labels, priority, rank, class, max_attempts, speculative, details, commands, succeeded, failed, canceled, state, started_at, ended_at)
+                SELECT (lpad(to_hex(i), 12, '0') || '7000800000' || lpad(to_hex(i), 10, '0'))::uuid, (i % 3)::smallint, 'p' || i % 50, 'bench', 'job ' || i, '{"team":"a"}', 255, 127::bigint << 56,
+                       (SELECT min(id) FROM requirement_class), 4, true, '{"command":"true","sandbox":true}',
+                       1, s.w, s.f, s.c, s.state, clock_timestamp(), CASE WHEN s.state >= 4 THEN clock_timestamp() END
+                FROM generate_series($1, $2) AS i CROSS JOIN LATERAL (
+                    SELECT CASE WHEN i % 1000 = 0 THEN 5 WHEN i % 777 = 0 THEN 6 WHEN i % 100 = 1 THEN 0 ELSE 4 END::smallint AS state) t
+                CROSS JOIN LATERAL (SELECT (t.state = 4)::int AS w, (t.state = 5)::int AS f, (t.state = 6)::int AS c, t.state AS state) s
+                """);
+            fill.CommandTimeout = 120;
+            fill.Parameters.AddWithValue(from + 1);
+            fill.Parameters.AddWithValue(Math.Min(n, from + 100_000));
+            await fill.ExecuteNonQueryAsync();
+        }
+
+        foreach (var sql in new[] { "INSERT INTO live (task_id, class, rank, state, claimable) SELECT number << 20, class, rank, 1, true FROM job WHERE state = 0", "VACUUM ANALYZE job", "ANALYZE live" })
+        {
+            await using var command = database.CreateCommand(sql);
+            command.CommandTimeout = 300;
+            await command.ExecuteNonQueryAsync();
+        }
+    }
+}
