@@ -26,10 +26,9 @@ public sealed class AgentLoop(
         {
             try
             {
-                var sentAt = clock.GetTimestamp();
-                if (await OpenAsync(stoppingToken) is not { } opened) break;
-                Session = opened.Session;
-                using var session = new WorkerSession(opened, sentAt, settings.SlotCount, client, runner, outbox, clock, logger);
+                if (await OpenAsync(stoppingToken) is not { } open) break;
+                Session = open.Answer.Session;
+                using var session = new WorkerSession(open.Answer, open.SentAt, settings.SlotCount, client, runner, outbox, clock, logger);
                 await session.RunAsync(stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { break; }
@@ -47,7 +46,8 @@ public sealed class AgentLoop(
         await sender.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    private async Task<SessionOpened?> OpenAsync(CancellationToken ct)
+    // The lease counts from the sending of the call that was answered, not from the tries before it.
+    private async Task<(SessionOpened Answer, long SentAt)?> OpenAsync(CancellationToken ct)
     {
         var settings = options.Value;
         var request = new OpenSession(
@@ -59,10 +59,11 @@ public sealed class AgentLoop(
         {
             try
             {
+                var sentAt = clock.GetTimestamp();
                 var opened = await client.OpenAsync(request, ct);
                 var shares = await ProveAsync(opened, ct);
                 logger.SessionOpen(opened.Session, opened.LeaseSeconds, shares);
-                return opened;
+                return (opened, sentAt);
             }
             catch (OperationCanceledException) when (ct.IsCancellationRequested) { return null; }
             catch (Exception e)

@@ -84,15 +84,28 @@ public sealed class DataPathTests : IDisposable
     public async Task Read_OfAnObjectReplacedInTheMiddle_IsRefused()
     {
         var requests = 0;
+        var read = new TaskCompletionSource();
         await using var server = await LoopServer.StartAsync(app => app.MapGet("/o", async (HttpContext c) =>
         {
-            if (Interlocked.Increment(ref requests) > 1 && c.Request.Headers.IfMatch == "\"v1\"") c.Response.StatusCode = 412;
-            else await ServeAsync(c, 1);
+            if (Interlocked.Increment(ref requests) > 1)
+            {
+                c.Response.StatusCode = c.Request.Headers.IfMatch == "\"v1\"" ? 412 : 500;
+                return;
+            }
+            c.Response.Headers.ETag = "\"v1\"";
+            c.Response.ContentLength = Content.Length;
+            await c.Response.Body.WriteAsync(Content.AsMemory(0, 1000));
+            await c.Response.Body.FlushAsync();
+            await read.Task;
+            c.Abort();
         }));
         using var client = server.Client();
         using var store = Store(client);
+        await using var stream = await store.OpenReadAsync(new ObjectGrant(null, "/o"), 0, null, CancellationToken.None);
+        await stream.ReadExactlyAsync(new byte[1000]);
+        read.SetResult();
 
-        var fault = await Assert.ThrowsAsync<AttemptFailedException>(async () => await ReadAllAsync(await store.OpenReadAsync(new ObjectGrant(null, "/o"), 0, null, CancellationToken.None)));
+        var fault = await Assert.ThrowsAsync<AttemptFailedException>(() => ReadAllAsync(stream));
 
         Assert.Equal("input-changed", fault.Type);
     }
