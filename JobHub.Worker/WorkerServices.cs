@@ -44,8 +44,6 @@ public static class WorkerServices
         bodies.Add(TaskKind.Reduce, ProgramType.Streaming, () => new StreamingReduceBody());
         bodies.Add(TaskKind.Map, ProgramType.Executable, () => new SocketMapBody());
         bodies.Add(TaskKind.Reduce, ProgramType.Executable, () => new SocketReduceBody());
-        bodies.Add(TaskKind.Map, ProgramType.Streaming, () => new StreamingMapBody());
-        bodies.Add(TaskKind.Reduce, ProgramType.Streaming, () => new StreamingReduceBody());
         return bodies;
     }
 }

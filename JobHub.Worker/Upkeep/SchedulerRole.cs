@@ -33,7 +33,8 @@ public static class SchedulerRole
             provider.GetRequiredService<ILogger<Retention>>(), provider.GetService<StoreRegistry>()));
         services.AddQuartz(quartz =>
         {
-            quartz.ConfigureScheduler(options => options.InstanceId = "AUTO");
+            // Two schedulers of one cluster must never have one id, also when they share a host's name.
+            quartz.ConfigureScheduler(options => options.InstanceId = $"{Environment.MachineName}-{Environment.ProcessId}-{Guid.NewGuid():N}");
             quartz.UseDefaultThreadPool(2);
             quartz.UsePersistentStore(store =>
             {
