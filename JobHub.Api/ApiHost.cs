@@ -44,7 +44,6 @@ public static class ApiHost
     private static void AddFamilies(IServiceCollection services)
     {
         services.AddOptions<ArtifactOptions>().BindConfiguration("JobHub:Artifacts").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<ArtifactStore>();
         services.AddSingleton<MapReduceSubmitter>();
         services.AddHealthChecks().AddCheck<DatabaseCheck>("database", timeout: TimeSpan.FromSeconds(5));
     }

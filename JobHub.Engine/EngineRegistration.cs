@@ -52,7 +52,7 @@ public static class EngineRegistration
         services.AddSingleton<Wakeups>().AddSingleton<EngineMeter>().AddSingleton<RequirementClasses>();
         services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
-        services.AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
+        services.AddSingleton<Artifacts.ArtifactStore>().AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
         return services;
     }
 

@@ -1,14 +1,18 @@
+using JobHub.Engine.Artifacts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Storage;
 using JobHub.Engine.Tasks;
+using JobHub.Engine.Workers;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace JobHub.Engine.Upkeep;
 
 /// <summary>Removes what nobody will read: shuffle data and partial output of ended jobs, pending bytes of attempts that did not win, live logs of ended attempts.</summary>
-public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ILogger<Cleaner> logger)
+public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ArtifactStore artifacts, IOptions<StorageOptions> storage, TimeProvider clock,
+    ILogger<Cleaner> logger)
 {
     private const int Page = 500;
 
@@ -46,6 +50,19 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
             DELETE FROM live_log g WHERE at < clock_timestamp() - interval '5 seconds' AND NOT EXISTS (SELECT FROM live l WHERE l.task_id = g.task_id AND l.token = g.token)
             """);
         await logs.ExecuteNonQueryAsync(ct);
+    }
+
+    /// <summary>Removes what belongs to no job: uploads cut off with their host, and proofs that no worker came for.</summary>
+    public async Task RemoveLeftoversAsync(CancellationToken ct)
+    {
+        await artifacts.SweepAsync(clock.GetUtcNow() - TimeSpan.FromDays(1), ct);
+        if (storage.Value is not { Kind: StorageKind.Files, Root: { } root }) return;
+        var folder = new DirectoryInfo(Path.Combine(root, WorkerSessions.ProofFolder));
+        if (!folder.Exists) return;
+        foreach (var file in folder.EnumerateFiles(WorkerSessions.ProofPrefix + "*"))
+        {
+            if (file.LastWriteTimeUtc < clock.GetUtcNow().UtcDateTime - TimeSpan.FromMinutes(10)) file.Delete();
+        }
     }
 
     private async Task<List<(long Number, bool Succeeded)>> EndedAsync(CancellationToken ct)

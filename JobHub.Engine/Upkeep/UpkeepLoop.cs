@@ -24,6 +24,7 @@ public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper swee
         RunAsync("speculate", null, 2 * Beat, speculation.SpeculateAsync, stoppingToken),
         RunAsync("commit", null, 2 * Beat, commits.RedoAsync, stoppingToken),
         RunAsync("clean", null, Beat, cleaner.CleanAsync, stoppingToken),
+        RunAsync("leftovers", null, 120 * Beat, cleaner.RemoveLeftoversAsync, stoppingToken),
         RunAsync("timeout", null, 10 * Beat, sweeper.TimeOutAsync, stoppingToken));
 
     private async Task FoldAsync(CancellationToken ct)

@@ -53,13 +53,19 @@ public sealed class WakeupRelay(NpgsqlDataSource database, Wakeups wakeups, Time
         await using var notify = new NpgsqlCommand("SELECT pg_notify($1, $2)", connection);
         notify.Parameters.AddWithValue(Channel);
         notify.Parameters.AddWithValue("");
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(5), clock);
-        while (await timer.WaitForNextTickAsync(ct))
+        while (true)
         {
+            var next = wakeups.NextOutgoing;
             var topics = wakeups.TakeOutgoing();
-            if (topics.Length == 0) continue;
+            if (topics.Length == 0)
+            {
+                await next.WaitAsync(ct);
+                continue;
+            }
+
             notify.Parameters[1].Value = _self + ' ' + string.Join(' ', topics);
             await notify.ExecuteNonQueryAsync(ct);
+            await Task.Delay(TimeSpan.FromMilliseconds(5), clock, ct);
         }
     }
 }

@@ -14,12 +14,13 @@ public sealed class Wakeups
     private readonly Signal _upkeep = new();
     private readonly Signal _steps = new();
     private readonly ConcurrentDictionary<string, bool> _outgoing = new();
+    private readonly Signal _outgoingSet = new();
 
     /// <summary>Tasks of this class have become claimable.</summary>
     public void Work(int classId)
     {
         _work.Set();
-        _outgoing["work"] = true;
+        Tell("work");
         _ = classId;
     }
 
@@ -27,14 +28,14 @@ public sealed class Wakeups
     public void Orders()
     {
         _orders.Set();
-        _outgoing["orders"] = true;
+        Tell("orders");
     }
 
     /// <summary>Events have been given positions.</summary>
     public void Events()
     {
         _events.Set();
-        _outgoing["events"] = true;
+        Tell("events");
     }
 
     /// <summary>There is something to fold or to move on.</summary>
@@ -58,11 +59,19 @@ public sealed class Wakeups
     /// <inheritdoc cref="NextWork"/>
     public Task NextSteps => _steps.Next;
 
+    /// <summary>Completes when there is something to tell the other Apis.</summary>
+    internal Task NextOutgoing => _outgoingSet.Next;
+
     internal string[] TakeOutgoing()
     {
         var taken = _outgoing.Keys.ToArray();
         foreach (var key in taken) _outgoing.TryRemove(key, out _);
         return taken;
+    }
+
+    private void Tell(string topic)
+    {
+        if (_outgoing.TryAdd(topic, true)) _outgoingSet.Set();
     }
 
     internal void Heard(string topic)

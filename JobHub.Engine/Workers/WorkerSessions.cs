@@ -26,6 +26,11 @@ public sealed record WorkerSession(long Id, string Worker, int Slots, int Cpus, 
 /// <summary>Opens, renews and ends worker sessions. The session is what is leased; its attempts live and die with it.</summary>
 public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings endings, Wakeups wakeups, IOptions<LeaseOptions> lease, IOptions<StorageOptions> storage)
 {
+    /// <summary>Below the store's root: where proofs wait to be read.</summary>
+    internal const string ProofFolder = ".tmp";
+
+    internal const string ProofPrefix = "proof-";
+
     private readonly ConcurrentDictionary<long, WorkerSession> _known = new();
     private readonly ConcurrentDictionary<long, HashSet<Guid>> _told = new();
 
@@ -37,8 +42,8 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
         {
             // Whoever can read this file shares our folder and may be given paths instead of URLs.
             proof = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-            var folder = Directory.CreateDirectory(Path.Combine(root, ".tmp")).FullName;
-            proofPath = Path.Combine(folder, "proof-" + Guid.NewGuid().ToString("N"));
+            var folder = Directory.CreateDirectory(Path.Combine(root, ProofFolder)).FullName;
+            proofPath = Path.Combine(folder, ProofPrefix + Guid.NewGuid().ToString("N"));
             await File.WriteAllTextAsync(proofPath, proof, ct);
         }
 

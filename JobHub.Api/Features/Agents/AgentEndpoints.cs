@@ -62,13 +62,22 @@ public static class AgentEndpoints
         return await sessions.ProveAsync(session, proof.Text ?? "", ct) ? TypedResults.NoContent() : Problems.Conflict("proof-refused", "The text is not that of this session's proof file.");
     }
 
-    private static async Task<IResult> ClaimAsync(long session, HttpRequest request, [FromServices] WorkerSessions sessions, [FromServices] Claims claims, CancellationToken ct)
+    private static async Task<IResult> ClaimAsync(long session, HttpRequest request, [FromServices] WorkerSessions sessions, [FromServices] Claims claims, [FromServices] IHostApplicationLifetime host, CancellationToken ct)
     {
         var claim = await ReadAsync(request, EngineJson.Default.ClaimRequest, ct);
         if (claim.Max is < 1 or > 1000) throw Problems.InvalidField("max", "A claim asks for 1 to 1000 tasks.");
         if (claim.WaitMs is < 0 or > 30_000) throw Problems.InvalidField("waitMs", "A claim waits 0 to 30000 ms.");
         if (await sessions.FindAsync(session, ct) is not { } found) return SessionEnded();
-        return Json(await claims.ClaimAsync(found, claim, ct), EngineJson.Default.ClaimAnswer);
+        // A host that stops answers its long-polls at once; the agent asks the next Api.
+        using var wait = CancellationTokenSource.CreateLinkedTokenSource(ct, host.ApplicationStopping);
+        try
+        {
+            return Json(await claims.ClaimAsync(found, claim, wait.Token), EngineJson.Default.ClaimAnswer);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            return Json(new ClaimAnswer([]), EngineJson.Default.ClaimAnswer);
+        }
     }
 
     private static async Task<IResult> RenewAsync(long session, HttpRequest request, [FromServices] WorkerSessions sessions, CancellationToken ct)
@@ -77,11 +86,19 @@ public static class AgentEndpoints
         return await sessions.RenewAsync(session, renew, ct) is { } answer ? Json(answer, EngineJson.Default.RenewAnswer) : SessionEnded();
     }
 
-    private static async Task<IResult> ControlAsync(long session, int? waitMs, [FromServices] WorkerSessions sessions, CancellationToken ct)
+    private static async Task<IResult> ControlAsync(long session, int? waitMs, [FromServices] WorkerSessions sessions, [FromServices] IHostApplicationLifetime host, CancellationToken ct)
     {
         if (await sessions.FindAsync(session, ct) is null) return SessionEnded();
-        var orders = await sessions.OrdersAsync(session, TimeSpan.FromMilliseconds(Math.Clamp(waitMs ?? 0, 0, 30_000)), ct);
-        return Json(new ControlAnswer(orders), EngineJson.Default.ControlAnswer);
+        using var wait = CancellationTokenSource.CreateLinkedTokenSource(ct, host.ApplicationStopping);
+        try
+        {
+            var orders = await sessions.OrdersAsync(session, TimeSpan.FromMilliseconds(Math.Clamp(waitMs ?? 0, 0, 30_000)), wait.Token);
+            return Json(new ControlAnswer(orders), EngineJson.Default.ControlAnswer);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            return Json(new ControlAnswer([]), EngineJson.Default.ControlAnswer);
+        }
     }
 
     private static async Task<IResult> CompleteAsync(long session, HttpRequest request, [FromServices] Completions completions, CancellationToken ct)
