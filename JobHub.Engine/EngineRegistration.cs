@@ -13,6 +13,7 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace JobHub.Engine;
@@ -39,7 +40,9 @@ public static class EngineRegistration
         services.AddDbContextFactory<JobHubDbContext>((provider, options) => options
             .UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>())
             // The SQL files are the schema; a drift test compares them with the model.
-            .ConfigureWarnings(w => w.Ignore(RelationalEventId.PendingModelChangesWarning)));
+            .ConfigureWarnings(w => w.Ignore(RelationalEventId.PendingModelChangesWarning)
+                // A failed statement is thrown to its caller. Logged here as well, it made the first start of every hub print an error: EF asks a new database for its migrations.
+                .Log((RelationalEventId.CommandError, LogLevel.Debug))));
         return services;
     }
 

@@ -13,7 +13,7 @@ public sealed class JobObjects(StoreRegistry stores)
 
     public ObjectPath Program(string hash) => new(stores.HubBucket, $"artifacts/{hash}");
 
-    /// <summary>A map attempt writes under its own name, so its output needs no promotion: the winner's name is what counts.</summary>
+    /// <summary>A map attempt's output is promoted under the attempt's own name, before it is known who wins: nobody else writes there, and the winner's name is what counts.</summary>
     public ObjectPath Shuffle(JobId job, int map, int attempt) => new(stores.HubBucket, $"shuffle/{job}/{map}/{attempt}");
 
     public ObjectPath ShuffleFolder(JobId job) => new(stores.HubBucket, $"shuffle/{job}/");
