@@ -60,6 +60,15 @@ internal sealed class AttemptPrograms(Guid token)
         lock (gate) programs.Remove(program);
     }
 
+    /// <summary>The processes from which all others of the attempt descend, orphans outside a sandbox excepted.</summary>
+    public List<int> Roots()
+    {
+        var roots = new List<int>();
+        lock (gate) roots.AddRange(programs.Where(program => program.Alive).Select(program => program.Pid));
+        lock (sandboxGate) roots.AddRange(sandboxes.Values.Select(sandbox => sandbox.First));
+        return roots;
+    }
+
     /// <summary>Programs that run, or whose group has members left.</summary>
     public LaunchedProgram[] Left()
     {

@@ -24,6 +24,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private readonly int nullDevice = Libc.OpenRead("/dev/null");
     private readonly (int Uid, int Gid)? runAs;
     private readonly bool ownsScratch;
+    private readonly MemoryWatch memory;
+    private readonly Guard? guard;
     private int disposed;
     private readonly ProcessOptions options;
     private readonly ScratchFolders scratch;
@@ -37,6 +39,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         hidden = HiddenFolders();
         Isolation = FindIsolation();
         IsolationFound(Isolation);
+        memory = new MemoryWatch(() => Attempts.Values, this.options.MemorySample, clock);
+        guard = this.options.Guard ? new Guard((file, arguments) => StartOwn(file, arguments, []), scratch) : null;
     }
 
     /// <summary>One with scratch folders of its own, for hosts without dependency injection.</summary>
@@ -44,6 +48,9 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         : this(options, new ScratchFolders(options), clock, NullLogger<Launcher>.Instance) => ownsScratch = true;
 
     public IsolationLevel Isolation { get; }
+
+    /// <summary>The process that ends everything when this one is killed; null when it is switched off.</summary>
+    public int? GuardPid => guard?.Pid;
 
     public RunningProgram Start(ProgramStart start) => Start(start, start.Sandbox ? Isolation : IsolationLevel.Plain);
 
@@ -72,6 +79,12 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         Sandbox? sandbox = null;
         if (level == IsolationLevel.Plain) attempt.CanEscape = true;
         else sandbox = SandboxFor(attempt, file, start, level);
+        if (start.MemoryLimitBytes > 0)
+        {
+            attempt.MemoryLimitBytes = start.MemoryLimitBytes;
+            memory.Wake();
+        }
+
         try
         {
             return Start(file, argv, environment, start, attempt, sandbox);
@@ -94,6 +107,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     public void Dispose()
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0) return;
+        guard?.Dispose();
+        memory.Dispose();
         threads.Dispose();
         _ = Libc.close(nullDevice);
         if (ownsScratch) scratch.Dispose();
@@ -239,7 +254,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         {
             using var handle = File.OpenHandle(file);
             Span<byte> head = stackalloc byte[4];
-            return RandomAccess.Read(handle, head, 0) == 4 && head.SequenceEqual("\x7fELF"u8);
+            return RandomAccess.Read(handle, head, 0) == 4 && head.SequenceEqual("\u007fELF"u8);
         }
         catch (UnauthorizedAccessException)
         {

@@ -23,11 +23,14 @@ public sealed partial class Launcher
         });
     }
 
-    private LaunchedProgram StartHolder(string name, IReadOnlyList<string> arguments)
+    private LaunchedProgram StartHolder(string name, IReadOnlyList<string> arguments) => StartOwn(name, arguments, [$"{WorkerVariable}={scratch.Instance}"]);
+
+    /// <summary>A program that serves the worker itself and no attempt.</summary>
+    private LaunchedProgram StartOwn(string name, IReadOnlyList<string> arguments, IReadOnlyList<string> environment)
     {
         var start = new ProgramStart { File = name, Environment = new Dictionary<string, string>(), WorkingFolder = "/", Token = Guid.Empty, PipeStdin = true };
         List<ReadOnlyMemory<byte>> argv = [.. arguments.Prepend(name).Select(word => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(word))];
-        return Start(FindOnPath(name, null), argv, [$"{WorkerVariable}={scratch.Instance}", $"PATH={DefaultPath}"], start, attempt: null, sandbox: null);
+        return Start(name.Contains('/') ? name : FindOnPath(name, null), argv, [.. environment, $"PATH={DefaultPath}"], start, attempt: null, sandbox: null);
     }
 
     private bool IsCovered(string path)

@@ -28,9 +28,6 @@ public sealed class ProcessOptions
     /// <summary>Also hide home folders and per-user sockets (<c>/root /home /run/user</c>). False when programs need an interpreter below a home folder.</summary>
     public bool HideHomes { get; init; } = true;
 
-    /// <summary>A cgroup folder that was delegated to the worker: attempts with a memory limit get a cgroup below it. Null: sampled instead.</summary>
-    public string? Cgroup { get; init; }
-
     /// <summary>How often the memory of attempts with a limit is sampled. Ten times as often once one has used half of its limit.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:00:10")]
     public TimeSpan MemorySample { get; init; } = TimeSpan.FromMilliseconds(250);

@@ -82,7 +82,9 @@ internal sealed unsafe class Reaper
     {
         if (!children.TryGetValue(pid, out var child) || Libc.wait4(pid, out var status, Libc.WNoHang | Libc.WAll, out var usage) == 0) return;
         children.TryRemove(pid, out _);
-        _ = Libc.close(child.Pidfd); // also leaves the epoll set
+        // Not by closing alone: a child that is between fork and exec still has the descriptor, and epoll would report it again and again.
+        _ = Libc.epoll_ctl(epoll, Libc.EpollCtlDel, child.Pidfd, null);
+        _ = Libc.close(child.Pidfd);
         child.Ended(status, usage);
     }
 

@@ -55,6 +55,9 @@ internal sealed class Sandbox
         NamespaceFds = namespaces;
     }
 
+    /// <summary>The first process of its pid namespace, which gets its orphans.</summary>
+    public int First => first;
+
     /// <summary>For a thread to join; null when the worker is not root, for only a process with one thread can join a user namespace.</summary>
     public int[]? NamespaceFds { get; }
 
@@ -123,8 +126,9 @@ internal sealed class Sandbox
 
     private static IEnumerable<string> Bubblewrap(SandboxFolders folders, bool network, bool root)
     {
-        List<string> arguments = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"];
-        if (!root) arguments.Add("--unshare-user");
+        List<string> arguments = ["--ro-bind", "/", "/", "--proc", "/proc", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"];
+        // For a /dev of its own as a plain user bubblewrap nests a second user namespace, and from that one the others cannot be entered.
+        arguments.AddRange(root ? ["--dev", "/dev"] : ["--unshare-user", "--dev-bind", "/dev", "/dev", "--tmpfs", "/dev/shm"]);
         if (!network) arguments.Add("--unshare-net");
         arguments.AddRange(["--bind", folders.Tmp, "/tmp"]);
         foreach (var path in folders.Hidden) arguments.AddRange(["--tmpfs", path]);

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -11,7 +10,9 @@ namespace JobHub.Worker.Executors.Processes;
 /// </summary>
 internal sealed unsafe class SpawnThreads : IDisposable
 {
-    private readonly BlockingCollection<Spawn> queue = [];
+    // A monitor and not a BlockingCollection, which spins before it sleeps.
+    private readonly Queue<Spawn> queue = new();
+    private bool over;
     private readonly Thread[] threads;
     private readonly int[] hostNamespaces;
     private readonly int[] groups;
@@ -30,16 +31,26 @@ internal sealed unsafe class SpawnThreads : IDisposable
     /// <summary>Starts it and blocks until exec has happened or failed.</summary>
     public void Start(Spawn spawn)
     {
-        queue.Add(spawn);
+        lock (queue)
+        {
+            ObjectDisposedException.ThrowIf(over, this);
+            queue.Enqueue(spawn);
+            Monitor.Pulse(queue);
+        }
+
         spawn.WaitDone();
     }
 
     public void Dispose()
     {
-        queue.CompleteAdding();
+        lock (queue)
+        {
+            over = true;
+            Monitor.PulseAll(queue);
+        }
+
         foreach (var thread in threads) thread.Join();
         foreach (var fd in hostNamespaces) _ = Libc.close(fd);
-        queue.Dispose();
     }
 
     private void Run()
@@ -47,11 +58,25 @@ internal sealed unsafe class SpawnThreads : IDisposable
         // A thread must have a root and working folder of its own before it may change mount namespaces.
         var joins = root && Libc.unshare(Libc.CloneFs) == 0;
         _ = Libc.prctl(Libc.PrSetNoNewPrivs, 1, 0, 0, 0);
-        foreach (var spawn in queue.GetConsumingEnumerable())
+        while (Next() is { } spawn)
         {
             if (spawn.Namespaces is not null && !joins) spawn.Error = 1;
             else Enter(spawn);
             spawn.Done();
+        }
+    }
+
+    private Spawn? Next()
+    {
+        lock (queue)
+        {
+            while (queue.Count == 0)
+            {
+                if (over) return null;
+                Monitor.Wait(queue);
+            }
+
+            return queue.Dequeue();
         }
     }
 

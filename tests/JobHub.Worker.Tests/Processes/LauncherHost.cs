@@ -13,11 +13,16 @@ public sealed class LauncherHost : IDisposable
     private readonly string root;
     private readonly ServiceProvider provider;
 
-    public LauncherHost(params IEnumerable<KeyValuePair<string, string?>>? settings)
+    private readonly bool ownsRoot;
+
+    public LauncherHost(params IEnumerable<KeyValuePair<string, string?>> settings)
+        : this(Path.Combine("/var/tmp", $"jobhub-test-{Guid.NewGuid():N}"), settings) => ownsRoot = true;
+
+    public LauncherHost(string root, params IEnumerable<KeyValuePair<string, string?>> settings)
     {
-        root = Path.Combine("/var/tmp", $"jobhub-test-{Guid.NewGuid():N}");
+        this.root = root;
         var services = new ServiceCollection().AddLogging().AddProgramLauncher(
-            new ConfigurationBuilder().AddInMemoryCollection([new("JobHub:Worker:ScratchRoot", root), .. settings ?? []]).Build());
+            new ConfigurationBuilder().AddInMemoryCollection([new("JobHub:Worker:ScratchRoot", root), .. settings]).Build());
         provider = services.BuildServiceProvider();
         Scratch = provider.GetRequiredService<ScratchFolders>();
         Folder = Scratch.Create("work");
@@ -25,6 +30,7 @@ public sealed class LauncherHost : IDisposable
     }
 
     public IProgramLauncher Launcher { get; }
+    public int? GuardPid => ((Launcher)Launcher).GuardPid;
     public ScratchFolders Scratch { get; }
     public string Folder { get; }
 
@@ -76,6 +82,7 @@ public sealed class LauncherHost : IDisposable
     public void Dispose()
     {
         provider.Dispose();
+        if (!ownsRoot) return;
         Assert.Empty(Directory.GetFileSystemEntries(root));
         Directory.Delete(root);
     }
