@@ -15,7 +15,7 @@ done
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
 # Build servers would stay behind after this script; the compiler's is a private one that ends with its step.
-export MSBUILDDISABLENODEREUSE=1 DOTNET_CLI_USE_MSBUILD_SERVER=0 SharedCompilationId="jobhub-test-$$"
+export MSBUILDDISABLENODEREUSE=1 DOTNET_CLI_USE_MSBUILD_SERVER=0 UseSharedCompilation=true SharedCompilationId="jobhub-test-$$"
 export LC_ALL=C.UTF-8
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/jobhub-test.XXXXXX") || exit 1
@@ -114,7 +114,8 @@ for project in tests/*.Tests/*.csproj; do
     name=$(basename "$project" .csproj)
     log="$work/$name.log"
     at=$SECONDS
-    step dotnet test "$project" --no-build --logger 'console;verbosity=normal' --logger "trx;LogFileName=$name.trx" --results-directory "$work" 8>&- > "$log" 2>&1
+    # A hang is a failure, not a night.
+    step timeout -k 30 1800 dotnet test "$project" --no-build --logger 'console;verbosity=normal' --logger "trx;LogFileName=$name.trx" --results-directory "$work" 8>&- > "$log" 2>&1
     code=$?
     # <Counters total="12" executed="12" passed="12" failed="0" .../>
     counters=$(grep -o '<Counters [^>]*>' "$work/$name.trx" 2>/dev/null | tail -1)
