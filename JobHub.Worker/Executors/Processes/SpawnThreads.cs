@@ -100,7 +100,8 @@ internal sealed unsafe class SpawnThreads : IDisposable
     /// <summary>
     /// While a thread has foreign credentials or namespaces it must run no code of the runtime: a thread the runtime starts meanwhile (tiered compilation, thread pool)
     /// would inherit them. So this is one fully optimised method of raw calls. Returns errno of what failed, -1 when the way back failed.
-    /// saved ids stay 0, which is the way back; exec overwrites them in the child and drops every capability there.
+    /// saved ids stay 0, which is the way back; exec overwrites them in the child and drops every capability there. For the third of a millisecond that it lasts a program
+    /// of the same uid that can name this thread (one outside a sandbox) could signal it, and so end the worker; the guard then ends the programs.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static int Inside(
