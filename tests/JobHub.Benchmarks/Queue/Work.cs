@@ -50,6 +50,9 @@ internal static class Work
         await using var reader = await command.ExecuteReaderAsync();
         await reader.ReadAsync();
         var (live, succeeded, ended) = (reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2));
-        if (live != 0 || succeeded != tasks || ended != tasks) throw new InvalidOperationException($"{live} tasks are left, {succeeded} counted, {ended} ended of {tasks}.");
+        await reader.CloseAsync();
+        if (live == 0 && succeeded == tasks && ended == tasks) return;
+        await using var why = database.CreateCommand("SELECT error::text FROM task WHERE error IS NOT NULL LIMIT 1");
+        throw new InvalidOperationException($"{live} tasks are left, {succeeded} counted, {ended} ended of {tasks}. {await why.ExecuteScalarAsync()}");
     }
 }
