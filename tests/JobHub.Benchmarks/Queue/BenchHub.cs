@@ -13,6 +13,10 @@ namespace JobHub.Benchmarks.Queue;
 internal sealed class BenchHub : IAsyncDisposable
 {
     private const string Token = "benchmark-worker-token-0123456789";
+
+    /// <summary>May read everything.</summary>
+    public const string AdminToken = "benchmark-admin-token-0123456789";
+
     private readonly List<Process> _processes = [];
     private readonly string _folder;
     private WebApplication? _inside;
@@ -37,12 +41,13 @@ internal sealed class BenchHub : IAsyncDisposable
         try
         {
             await File.WriteAllTextAsync(hub.TokenFile, Token);
+            await File.WriteAllTextAsync(hub.TokenFile + "-admin", AdminToken);
             hub.Address = new($"http://127.0.0.1:{FreePort()}/");
             string[] arguments =
             [
                 "--environment=Production", $"--urls={hub.Address}",
                 $"--JobHub:Storage:Root={Path.Combine(folder, "store")}", $"--JobHub:Data={folder}", $"--JobHub:Secrets:Keys:bench={Convert.ToBase64String(new byte[32])}",
-                $"--JobHub:Auth:AdminTokenFile={hub.TokenFile}", $"--JobHub:Auth:WorkerTokenFile={hub.TokenFile}", "--Logging:LogLevel:Default=Warning",
+                $"--JobHub:Auth:AdminTokenFile={hub.TokenFile}-admin", $"--JobHub:Auth:WorkerTokenFile={hub.TokenFile}", "--Logging:LogLevel:Default=Warning",
             ];
             if (inside)
             {
