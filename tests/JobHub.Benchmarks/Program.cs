@@ -1,5 +1,6 @@
 using JobHub.Benchmarks.Measuring;
 using JobHub.Benchmarks.Queue;
+using JobHub.Benchmarks.Runtime;
 
 // benchmarks VERB [--n N] [--runs N] [--out FILE] [--peers FOLDER] ...     `all` runs every verb.
 // A verb measures one thing and answers its table; what it is and what it is measured beside stands in the table.
@@ -11,5 +12,8 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["enqueue"] = EnqueueBenchmark.RunAsync,
     ["list"] = ListBenchmark.RunAsync,
     ["latency"] = LatencyBenchmark.RunAsync,
+    ["wordcount"] = StreamingComparison.WordCountAsync,
+    ["tokenise"] = StreamingComparison.TokeniseAsync,
+    ["sort"] = StreamingComparison.SortAsync,
 };
 return await Verbs.RunAsync(verbs, args);
