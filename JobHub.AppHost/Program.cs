@@ -39,7 +39,8 @@ try
         .WithEnvironment("JobHub__Worker__Slots", $"{hub.Slots}")
         .WithEnvironment("JobHub__Worker__ScratchRoot", folder.Scratch)
         .WithEnvironment("JobHub__Worker__DataFolder", folder.Worker)
-        .WithEnvironment("JobHub__Worker__TokenFile", folder.WorkerToken);
+        .WithEnvironment("JobHub__Worker__TokenFile", folder.WorkerToken)
+        .WithEnvironment("JobHub__Worker__HiddenFolders__0", folder.Root);
 
     if (hub.Web)
     {
