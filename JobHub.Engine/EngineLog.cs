@@ -17,10 +17,10 @@ internal static partial class EngineLog
     [LoggerMessage(2103, LogLevel.Warning, "Late result of task {TaskId} token {Token} from session {Session} refused")]
     public static partial void ResultFenced(ILogger logger, long taskId, Guid token, long session);
 
-    [LoggerMessage(2201, LogLevel.Warning, "Promotion of the output of task {TaskId} failed ({Reason}); upkeep tries again")]
+    [LoggerMessage(2104, LogLevel.Warning, "Promotion of the output of task {TaskId} failed ({Reason}); upkeep tries again")]
     public static partial void PromotionFailed(ILogger logger, long taskId, string reason);
 
-    [LoggerMessage(2202, LogLevel.Warning, "The pending output of task {TaskId} attempt {Attempt} is gone; the task runs again")]
+    [LoggerMessage(2105, LogLevel.Warning, "The pending output of task {TaskId} attempt {Attempt} is gone; the task runs again")]
     public static partial void PromotionGone(ILogger logger, long taskId, int attempt);
 
     [LoggerMessage(2301, LogLevel.Error, "Upkeep step {Step} failed; it runs again")]

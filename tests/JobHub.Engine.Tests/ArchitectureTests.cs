@@ -91,6 +91,15 @@ public sealed partial class ArchitectureTests
     }
 
     [Fact]
+    public void LogEvents_Everywhere_HaveNumbersOfTheirOwn()
+    {
+        var numbers = Directory.GetDirectories(Repository, "JobHub.*").SelectMany(d => Sources(Path.GetFileName(d)))
+            .SelectMany(f => LogNumber().Matches(File.ReadAllText(f))).Select(m => m.Groups[1].Value);
+
+        Assert.Empty(numbers.CountBy(n => n).Where(n => n.Value > 1));
+    }
+
+    [Fact]
     public void Documents_TheirLinks_LeadSomewhere()
     {
         var pages = Directory.GetFiles(Path.Combine(Repository, "docs"), "*.md", SearchOption.AllDirectories)
@@ -137,6 +146,9 @@ public sealed partial class ArchitectureTests
 
     [GeneratedRegex(@"^\s*(\w+) --> (\w+): (\w+)$", RegexOptions.Multiline)]
     private static partial Regex Transition();
+
+    [GeneratedRegex(@"LoggerMessage\((\d+)")]
+    private static partial Regex LogNumber();
 
     [GeneratedRegex(@"\]\(([^)\s]+)\)")]
     private static partial Regex Link();
