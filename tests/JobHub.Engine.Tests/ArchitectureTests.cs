@@ -96,7 +96,7 @@ public sealed partial class ArchitectureTests
         var numbers = Directory.GetDirectories(Repository, "JobHub.*").SelectMany(d => Sources(Path.GetFileName(d)))
             .SelectMany(f => LogNumber().Matches(File.ReadAllText(f))).Select(m => m.Groups[1].Value);
 
-        Assert.Empty(numbers.CountBy(n => n).Where(n => n.Value > 1));
+        Assert.DoesNotContain(numbers.CountBy(n => n), n => n.Value > 1);
     }
 
     [Fact]
