@@ -19,7 +19,8 @@ try
         .WithReference(database).WaitFor(database)
         .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
         .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
-        .WithEnvironment("JobHub__Storage__Kind", "files")
+        // A folder, unless the environment says s3 and where.
+        .WithEnvironment("JobHub__Storage__Kind", Environment.GetEnvironmentVariable("JobHub__Storage__Kind") ?? "files")
         .WithEnvironment("JobHub__Storage__Root", folder.Store)
         .WithEnvironment("JobHub__Storage__AllowAnyFile", "true")
         .WithEnvironment("JobHub__Secrets__File", folder.Secrets)
@@ -36,6 +37,8 @@ try
         .WithReference(api.GetEndpoint("http")).WaitFor(api)
         .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
         .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+        // A store of the environment is the Api's alone.
+        .WithEnvironment("JobHub__Storage__Endpoint", null).WithEnvironment("JobHub__Storage__AccessKey", null).WithEnvironment("JobHub__Storage__SecretKey", null)
         .WithEnvironment("JobHub__Worker__Slots", $"{hub.Slots}")
         .WithEnvironment("JobHub__Worker__ScratchRoot", folder.Scratch)
         .WithEnvironment("JobHub__Worker__DataFolder", folder.Worker)
@@ -50,6 +53,7 @@ try
             .WithReference(api.GetEndpoint("http")).WaitFor(api)
             .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
             .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+            .WithEnvironment("JobHub__Storage__AccessKey", null).WithEnvironment("JobHub__Storage__SecretKey", null)
             .WithEnvironment("JobHub__Web__TokenFile", folder.AdminToken);
     }
 

@@ -27,8 +27,9 @@ public static class SchedulerRole
         services.AddEngineDatabase(configuration);
         services.AddOptions<RetentionOptions>().BindConfiguration("JobHub:Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<SchedulerOptions>().BindConfiguration("JobHub:Scheduler").ValidateDataAnnotations().ValidateOnStart();
-        // Logs in the store can be removed only by a worker that was given the store.
-        if (configuration.GetSection(StorageOptions.Section).Exists()) services.AddObjectStorage(configuration);
+        // Logs in the store can be removed only by a worker that was given the store. Settings beside a store's place are the Api's, in an environment that both share.
+        var storage = configuration.GetSection(StorageOptions.Section);
+        if (!string.IsNullOrEmpty(storage[nameof(StorageOptions.Root)]) || !string.IsNullOrEmpty(storage[nameof(StorageOptions.Endpoint)])) services.AddObjectStorage(configuration);
         services.AddSingleton(provider => new Retention(provider.GetRequiredService<NpgsqlDataSource>(), provider.GetRequiredService<IOptions<RetentionOptions>>(),
             provider.GetRequiredService<ILogger<Retention>>(), provider.GetService<StoreRegistry>()));
         services.AddQuartz(quartz =>
