@@ -124,6 +124,14 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
 
             lock (published) published.Add(map.Token);
         });
+        var uploads = maps.Where(m => m.Pending.UploadId is not null && published.Contains(m.Token)).Select(m => m.Token).ToArray();
+        if (uploads.Length > 0)
+        {
+            await using var done = database.CreateCommand("DELETE FROM upload WHERE token = ANY($1)");
+            done.Parameters.AddWithValue(uploads);
+            await done.ExecuteNonQueryAsync(ct);
+        }
+
         return published;
     }
 

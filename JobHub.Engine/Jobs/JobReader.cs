@@ -58,7 +58,17 @@ public sealed class JobReader(NpgsqlDataSource database)
             // A job reads as canceling from the request on and as running from the first lease on: state alone does not say it.
             case JobState.Canceling: where.Add("j.state < 4 AND j.stop = 1"); break;
             case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
-            case JobState.Running: where.Add("j.state < 4 AND j.stop <> 1 AND NOT j.paused AND (j.state = 1 OR h.number IS NOT NULL OR d.started_at IS NOT NULL)"); break;
+            case JobState.Running:
+                // By number from what runs, which the slots bound, and not by a walk over everything that waits.
+                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
+                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${command.Parameters.Count}), 0)";
+                where.Add($"""
+                    j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
+                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{before}{newest})
+                        || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
+                        || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
+                    """);
+                break;
             case JobState.Queued: where.Add("j.state = 0 AND j.stop = 0 AND NOT j.paused AND h.number IS NULL AND d.started_at IS NULL"); break;
             case { } ended: Where("j.state = ?", (short)ended); break;
         }
