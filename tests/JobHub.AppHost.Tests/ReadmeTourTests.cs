@@ -18,7 +18,7 @@ public sealed partial class ReadmeTourTests
         Assert.All(steps, step => Assert.True(step.ExitCode == 0, $"{step.Block}\nended with {step.ExitCode}:\n{step.Output}"));
         string Shown(string command) => Assert.Single(steps, s => s.Block.Contains(command, StringComparison.Ordinal)).Output;
         Assert.Contains("\"name\":\"reducer.awk\",\"type\":\"streaming\"", Shown("program=@samples/wordcount/reducer.awk"));
-        Assert.Contains("\"status\":\"scheduled\"", Shown("Idempotency-Key"));
+        Assert.Contains("\"mProgram\":{\"name\":\"mapper.awk\"", Shown("Idempotency-Key"));
         Assert.Contains("\"status\":\"completed\",\"progress\":1", Shown("until curl"));
         var tasks = Shown("tasks?limit=3");
         Assert.Equal(3, Regex.Count(tasks, "\"type\":\"mapper\""));
