@@ -59,6 +59,8 @@ install_missing() {
     ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb postgresql
     need radosgw radosgw; need ceph-mon ceph-mon; need ceph-osd ceph-osd
     need bwrap bubblewrap; need mawk mawk; need python3 python3; need setsid util-linux; need curl curl; need ps procps
+    # The samples in C.
+    need cc gcc; [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
     [ ${#missing[@]} -eq 0 ] && return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
         echo "test.sh: these programs are missing; install them with: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
