@@ -197,9 +197,9 @@ public sealed class StreamingMapReduceTests : IDisposable
     public async Task Cancelling_EndsTheProgramThatHangs()
     {
         using var stop = new CancellationTokenSource();
-        var started = Path.Combine(_job.Folder, "started");
-        var run = _job.Job($"#!/bin/sh\ntouch {started}\nexec sleep 1000\n", StreamingJob.Cat).RunAsync(_job.Text("x\n"u8.ToArray()), 9, stop.Token);
-        while (!File.Exists(started)) await Task.Delay(5);
+        var job = _job.Job("#!/bin/sh\necho started >&2\nexec sleep 1000\n", StreamingJob.Cat);
+        var run = job.RunAsync(_job.Text("x\n"u8.ToArray()), 9, stop.Token);
+        await Eventually.TrueAsync(() => job.Log.Text == "started\n", "the program has started");
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => run);
     }
