@@ -36,9 +36,20 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         }
 
         var byToken = endings.ToDictionary(e => e.Token);
+        // Both attempts of a task that has two, always in this order: of two that end at once each would leave the task to the other.
+        await using (var pairs = new NpgsqlCommand("""
+            SELECT FROM live WHERE task_id IN (SELECT s.task_id FROM live s WHERE s.speculative AND s.task_id = ANY($1)) ORDER BY task_id, speculative FOR UPDATE
+            """, connection))
+        {
+            pairs.Parameters.AddWithValue(endings.Select(e => e.TaskId).Distinct().ToArray());
+            await pairs.ExecuteNonQueryAsync(ct);
+        }
+
         var held = await LockAsync(connection, endings, ct);
+        // Of two attempts that end together the second is the task's last.
+        var live = await LiveAsync(connection, held, ct);
         var batch = new NpgsqlBatch(connection);
-        foreach (var h in held) Apply(batch, h, byToken[h.Token]);
+        foreach (var h in held) Apply(batch, h with { Sibling = --live[h.TaskId] > 0 }, byToken[h.Token]);
         if (batch.BatchCommands.Count > 0) await batch.ExecuteNonQueryAsync(ct);
         await transaction.CommitAsync(ct);
         wakeups.Work(0);
@@ -46,12 +57,25 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         return [.. held.Select(h => h.Token)];
     }
 
+    /// <summary>Lets upkeep remove the pending bytes of ended attempts once more.</summary>
+    public async Task DiscardAgainAsync(IReadOnlyList<(long TaskId, Guid Token)> attempts, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            INSERT INTO discard (task_id, token, attempt)
+            SELECT a.task_id, a.token, a.number FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token) JOIN attempt a ON a.task_id = i.task_id AND a.token = i.token
+            ON CONFLICT DO NOTHING
+            """);
+        command.Parameters.AddWithValue(attempts.Select(a => a.TaskId).ToArray());
+        command.Parameters.AddWithValue(attempts.Select(a => a.Token).ToArray());
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
     private static async Task<List<Held>> LockAsync(NpgsqlConnection connection, IReadOnlyList<Ending> endings, CancellationToken ct)
     {
         // A task whose winner is known is being promoted: its lease no longer matters.
         await using var command = new NpgsqlCommand("""
             SELECT l.task_id, l.speculative, l.attempt, l.token, l.session_id, l.leased_at, l.stop, j.stop, j.max_attempts, j.maps, j.reduces, j.commands, j.analyses,
-                   EXISTS (SELECT FROM live o WHERE o.task_id = l.task_id AND o.speculative <> l.speculative),
+                   false,
                    c.failed, c.timed_out, c.lost, c.oom, c.output_lost
             FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token)
             JOIN live l ON l.task_id = i.task_id AND l.token = i.token
@@ -79,6 +103,21 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         return held;
     }
 
+    /// <summary>
+    /// How many attempts of each task are in the queue, and one more where an attempt has won: then the others just go. After the lock, in a statement of its own: whatever
+    /// was committed until then is seen.
+    /// </summary>
+    private static async Task<Dictionary<long, int>> LiveAsync(NpgsqlConnection connection, List<Held> held, CancellationToken ct)
+    {
+        var live = new Dictionary<long, int>(held.Count);
+        if (held.Count == 0) return live;
+        await using var command = new NpgsqlCommand("SELECT task_id FROM live WHERE task_id = ANY($1) UNION ALL SELECT id FROM task WHERE id = ANY($1)", connection);
+        command.Parameters.AddWithValue(held.Select(h => h.TaskId).Distinct().ToArray());
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) live[reader.GetInt64(0)] = live.GetValueOrDefault(reader.GetInt64(0)) + 1;
+        return live;
+    }
+
     private void Apply(NpgsqlBatch batch, Held held, Ending ending)
     {
         // Stopped because its job ends, or because the other attempt of the task won: whatever the worker says, that is why.
@@ -101,6 +140,8 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         {
             // The task's other attempt goes on, or has won already.
             Add(batch, "DELETE FROM live WHERE task_id = $1 AND speculative = $2", held.TaskId, held.Speculative);
+            // There is nothing to run beside any more: any worker will do.
+            Add(batch, "UPDATE live SET avoid = NULL WHERE task_id = $1 AND session_id IS NULL AND avoid IS NOT NULL", held.TaskId);
             return;
         }
 
@@ -154,7 +195,10 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
             WITH undone AS (DELETE FROM task WHERE id = $1 AND state = 4 AND attempt = $2 RETURNING id, attempt, counters, winner),
             marked AS (UPDATE attempt SET outcome = 7 FROM undone WHERE task_id = undone.id AND number = undone.attempt),
             dropped AS (INSERT INTO discard (task_id, token, attempt) SELECT id, winner, attempt FROM undone ON CONFLICT DO NOTHING),
-            queued AS (INSERT INTO live (task_id, class, rank, state, claimable, attempt) SELECT undone.id, j.class, j.rank, 1, true, undone.attempt FROM undone JOIN job j ON j.number = $3),
+            queued AS (INSERT INTO live (task_id, class, rank, state, claimable, attempt)
+                       SELECT undone.id, j.class, j.rank, 1, true, greatest(undone.attempt,
+                              (SELECT max(number) FROM attempt a WHERE a.task_id = undone.id), (SELECT max(l.attempt) FROM live l WHERE l.task_id = undone.id))
+                       FROM undone JOIN job j ON j.number = $3),
             held AS (UPDATE live SET state = 0, claimable = false, not_before = NULL WHERE task_id >= $4 AND task_id < $5 AND state = 1 AND EXISTS (SELECT FROM undone) RETURNING task_id)
             INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, blocked, counters)
             SELECT $3, 'output-lost', jsonb_build_object('task', ($1 & 1048575)::int, 'attempt', $2::int), -1, -1, (SELECT count(*) FROM held),

@@ -26,7 +26,11 @@ public sealed class JobReader(NpgsqlDataSource database)
             FROM ledger WHERE ledger.job = j.number AND position IS NULL) d ON true
         LEFT JOIN (
             SELECT task_id >> 20 AS number, count(*) FILTER (WHERE state = 2)::int AS leased, count(*) FILTER (WHERE state = 3)::int AS running, min(leased_at) AS leased_at
-            FROM live WHERE session_id IS NOT NULL AND NOT speculative GROUP BY 1) h ON h.number = j.number
+            FROM (
+                -- A task with two attempts is one task, and none once it has ended: the loser may still be in its grace.
+                SELECT l.task_id, max(l.state) AS state, min(l.leased_at) AS leased_at FROM live l
+                WHERE l.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM task t WHERE t.id = l.task_id AND t.state > 3) GROUP BY l.task_id) held
+            GROUP BY 1) h ON h.number = j.number
         """;
 
     /// <summary>One job, or null.</summary>

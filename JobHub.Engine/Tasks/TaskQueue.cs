@@ -58,7 +58,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
                                  log_inline, log_key, log_size, log_gaps)
             SELECT m.task_id, m.attempt, m.token, m.session_id, CASE WHEN m.token IN (SELECT winner FROM won) THEN 0 ELSE 2 END, true, m.leased_at, m.ended_at,
                    m.exit_code, m.cpu, m.memory, m.log_inline, m.log_key, m.log_size, m.log_gaps::jsonb
-            FROM mine m),
+            FROM mine m ON CONFLICT (task_id, number) DO NOTHING),
         lost AS (INSERT INTO discard (task_id, token, attempt) SELECT m.task_id, m.token, m.attempt FROM mine m WHERE m.token NOT IN (SELECT winner FROM won) ON CONFLICT DO NOTHING),
         noted AS (
             INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, started_at, counters)

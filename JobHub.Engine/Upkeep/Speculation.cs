@@ -11,8 +11,9 @@ public sealed class Speculation(NpgsqlDataSource database, Wakeups wakeups)
     public async Task SettleAsync(CancellationToken ct)
     {
         await using var command = database.CreateCommand("""
-            WITH pairs AS (SELECT t.id, t.winner FROM live s JOIN task t ON t.id = s.task_id WHERE s.speculative
-                           UNION SELECT t.id, t.winner FROM live s JOIN task t ON t.id = s.task_id WHERE s.avoid IS NOT NULL),
+            -- Whoever holds a task that another has won, and second attempts nobody has taken yet.
+            WITH pairs AS (SELECT t.id, t.winner FROM live l JOIN task t ON t.id = l.task_id WHERE l.session_id IS NOT NULL AND l.token IS DISTINCT FROM t.winner
+                           UNION SELECT t.id, t.winner FROM live s JOIN task t ON t.id = s.task_id WHERE s.speculative),
             gone AS (DELETE FROM live l USING pairs p WHERE l.task_id = p.id AND l.session_id IS NULL),
             told AS (UPDATE live l SET stop = $1 FROM pairs p WHERE l.task_id = p.id AND l.session_id IS NOT NULL AND l.token IS DISTINCT FROM p.winner AND l.stop = 0 RETURNING l.task_id)
             SELECT count(*) FROM told
@@ -29,7 +30,7 @@ public sealed class Speculation(NpgsqlDataSource database, Wakeups wakeups)
     {
         await using var command = database.CreateCommand("""
             WITH running AS MATERIALIZED (
-                SELECT l.task_id, l.class, l.rank, l.attempt, s.worker, extract(epoch FROM clock_timestamp() - l.leased_at) AS seconds, j.number,
+                SELECT l.task_id, l.token, l.class, l.rank, l.attempt, s.worker, extract(epoch FROM clock_timestamp() - l.leased_at) AS seconds, j.number,
                        (l.task_id & 1048575) < j.maps AS is_map, j.maps, j.reduces
                 FROM live l JOIN job j ON j.number = l.task_id >> 20 JOIN worker_session s ON s.id = l.session_id
                 WHERE l.session_id IS NOT NULL AND NOT l.speculative AND l.stop = 0 AND l.leased_at < clock_timestamp() - interval '5 seconds'
@@ -48,9 +49,13 @@ public sealed class Speculation(NpgsqlDataSource database, Wakeups wakeups)
                 FROM running r JOIN done d ON d.number = r.number AND d.is_map = r.is_map
                 WHERE d.ended * 4 >= d.size * 3 AND r.seconds >= 1.5 * d.median
                   AND EXISTS (SELECT FROM worker_session o WHERE o.ended_at IS NULL AND o.worker <> r.worker)),
+            -- Still held, and kept so until this is over: an attempt that is given back meanwhile would take the number of its second.
+            kept AS MATERIALIZED (
+                SELECT l.task_id FROM live l JOIN slow w ON w.task_id = l.task_id AND w.token = l.token
+                WHERE NOT l.speculative AND w.n + w.seconds_running <= greatest(1, w.size / 10) ORDER BY l.task_id FOR UPDATE OF l SKIP LOCKED),
             made AS (
                 INSERT INTO live (task_id, speculative, class, rank, state, claimable, attempt, avoid)
-                SELECT task_id, true, class, rank, 1, true, attempt, worker FROM slow WHERE n + seconds_running <= greatest(1, size / 10)
+                SELECT task_id, true, class, rank, 1, true, attempt, worker FROM slow JOIN kept USING (task_id)
                 ON CONFLICT DO NOTHING RETURNING task_id)
             INSERT INTO ledger (job, kind, payload) SELECT task_id >> 20, 'second-attempt', jsonb_build_object('task', (task_id & 1048575)::int) FROM made
             """);
