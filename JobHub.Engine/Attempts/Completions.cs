@@ -48,7 +48,11 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
 
         var unknown = results.Where(r => !answers.ContainsKey(r.Token)).Select(r => (r.TaskId, r.Token)).ToArray();
         var before = unknown.Length == 0 ? [] : await queue.ReportedBeforeAsync(unknown, ct);
-        return [.. results.Select(Answer)];
+        CompletionAnswer[] said = [.. results.Select(Answer)];
+        // A worker that froze and came back wrote after the bytes of its lost attempts had been discarded. What it reports too late is discarded once more.
+        var late = results.Where((r, i) => r.Output is not null && said[i] == CompletionAnswer.Lost && !answers.ContainsKey(r.Token)).Select(r => (r.TaskId, r.Token)).ToArray();
+        if (late.Length > 0) await endings.DiscardAgainAsync(late, ct);
+        return said;
 
         CompletionAnswer Answer(AttemptResult result)
         {

@@ -11,7 +11,7 @@ using Npgsql;
 namespace JobHub.Engine.Upkeep;
 
 /// <summary>Removes what nobody will read: shuffle data and partial output of ended jobs, pending bytes of attempts that did not win, live logs of ended attempts.</summary>
-public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ArtifactStore artifacts, IOptions<StorageOptions> storage, TimeProvider clock,
+public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ArtifactStore artifacts, WorkerSessions sessions, IOptions<StorageOptions> storage, TimeProvider clock,
     ILogger<Cleaner> logger)
 {
     private const int Page = 500;
@@ -20,6 +20,7 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
     public async Task CleanAsync(CancellationToken ct)
     {
         await DiscardAsync(ct);
+        await sessions.ForgetProofsAsync(ct);
         foreach (var (number, succeeded) in await EndedAsync(ct))
         {
             try

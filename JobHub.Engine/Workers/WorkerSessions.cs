@@ -44,7 +44,6 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
             proof = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
             var folder = Directory.CreateDirectory(Path.Combine(root, ProofFolder)).FullName;
             proofPath = Path.Combine(folder, ProofPrefix + Guid.NewGuid().ToString("N"));
-            await File.WriteAllTextAsync(proofPath, proof, ct);
         }
 
         await using var command = database.CreateCommand("""
@@ -64,6 +63,8 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
         command.Parameters.Add(new() { Value = proof is null ? DBNull.Value : $"{proofPath}\n{proof}", NpgsqlDbType = NpgsqlDbType.Text });
         command.Parameters.AddWithValue(lease.Value.Duration);
         var id = (long)(await command.ExecuteScalarAsync(ct))!;
+        // After its row: whoever dies in between, upkeep knows of every file there is.
+        if (proofPath is not null) await File.WriteAllTextAsync(proofPath, proof, CancellationToken.None);
         return new(id, lease.Value.Duration.TotalSeconds, lease.Value.Renew.TotalSeconds, proofPath);
     }
 
@@ -80,6 +81,23 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
         await update.ExecuteNonQueryAsync(ct);
         _known.TryRemove(id, out _);
         return true;
+    }
+
+    /// <summary>Removes the proof files of sessions that ended without having shown theirs: the worker died, or its answer was lost.</summary>
+    public async Task ForgetProofsAsync(CancellationToken ct)
+    {
+        var open = new List<(long Id, string Path)>();
+        await using (var command = database.CreateCommand("SELECT id, proof FROM worker_session WHERE proof IS NOT NULL AND ended_at IS NOT NULL LIMIT 100"))
+        await using (var reader = await command.ExecuteReaderAsync(ct))
+        {
+            while (await reader.ReadAsync(ct)) open.Add((reader.GetInt64(0), reader.GetString(1).Split('\n')[0]));
+        }
+
+        if (open.Count == 0) return;
+        foreach (var (_, path) in open) File.Delete(path);
+        await using var forget = database.CreateCommand("UPDATE worker_session SET proof = NULL WHERE id = ANY($1)");
+        forget.Parameters.AddWithValue(open.Select(o => o.Id).ToArray());
+        await forget.ExecuteNonQueryAsync(ct);
     }
 
     /// <summary>The session, or null when it is not known or has ended.</summary>

@@ -62,4 +62,7 @@ internal static partial class AgentLog
 
     [LoggerMessage(2219, LogLevel.Debug, "The control poll of session {Session} failed: {Reason}")]
     public static partial void ControlFailed(this ILogger logger, long session, string reason);
+
+    [LoggerMessage(2220, LogLevel.Warning, "The output of attempt {Token}, which is lost, was not removed: {Reason}")]
+    public static partial void OutputNotRemoved(this ILogger logger, Guid token, string reason);
 }

@@ -63,7 +63,7 @@ public sealed class AttemptRunner(
             if (folder is not null) scratch.Remove(folder);
             attempt.Context = null;
         }
-        if (attempt.Reason == StopReason.LeaseLost) return null;
+        if (attempt.Reason == StopReason.LeaseLost) return Unreported(spec);
         try
         {
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(attempt.LeaseLost);
@@ -71,16 +71,27 @@ public sealed class AttemptRunner(
             var content = await log.FinishAsync((size, gaps, body) => client.PutLogAsync(attempt.Session, spec.Token, size, gaps, body, limit.Token));
             if (content is not null) result = result with { Log = content };
         }
-        catch (Exception e) when (e is AttemptLostException or SessionEndedException) { return null; }
+        catch (Exception e) when (e is AttemptLostException or SessionEndedException) { return Unreported(spec); }
         catch (Exception e)
         {
             // What the program did stands, also when its words are lost: all of them are one gap.
-            if (attempt.Reason == StopReason.LeaseLost) return null;
+            if (attempt.Reason == StopReason.LeaseLost) return Unreported(spec);
             logger.LogNotKept(spec.Token, e.Message);
             result = result with { Log = new LogContent(null, null, log.Size, [new LogGap(0, log.Size)]) };
         }
         finally { attempt.Log = null; }
-        return attempt.Reason == StopReason.LeaseLost ? null : result with { Seconds = clock.GetElapsedTime(attempt.StartedAt).TotalSeconds };
+        return attempt.Reason == StopReason.LeaseLost ? Unreported(spec) : result with { Seconds = clock.GetElapsedTime(attempt.StartedAt).TotalSeconds };
+    }
+
+    /// <summary>
+    /// Nobody hears of the attempt, so it can be no winner. Its file is removed here too: a worker that was frozen writes after the hub has discarded what there was.
+    /// </summary>
+    private AttemptResult? Unreported(AttemptSpec spec)
+    {
+        if ((spec.Map?.Output ?? spec.Reduce?.Output)?.Path is not { } path) return null;
+        try { File.Delete(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { logger.OutputNotRemoved(spec.Token, e.Message); }
+        return null;
     }
 
     private TimeSpan GraceOf(StopReason? reason) => reason switch
