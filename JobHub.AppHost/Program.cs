@@ -23,6 +23,8 @@ try
         .WithEnvironment("JobHub__Storage__Kind", Environment.GetEnvironmentVariable("JobHub__Storage__Kind") ?? "files")
         .WithEnvironment("JobHub__Storage__Root", folder.Store)
         .WithEnvironment("JobHub__Storage__AllowAnyFile", "true")
+        .WithEnvironment("JobHub__Storage__DeniedRoots__0", folder.Root)
+        .WithEnvironment("JobHub__Storage__FileRoots__0", Path.Combine(folder.Root, "demo"))
         .WithEnvironment("JobHub__Secrets__File", folder.Secrets)
         .WithEnvironment("JobHub__Auth__AdminTokenFile", folder.AdminToken)
         .WithEnvironment("JobHub__Auth__WorkerTokenFile", folder.WorkerToken)

@@ -12,6 +12,7 @@ public static class Queries
         {
             var values = request.Query[name];
             if (values.Count > 1) throw Problems.InvalidField(name, $"'{name}' is given more than once.");
+            if (values is [{ } text] && text.Contains('\0', StringComparison.Ordinal)) throw Problems.InvalidField(name, $"'{name}' holds a NUL character.");
             return values.Count == 0 || string.IsNullOrEmpty(values[0]) ? null : values[0];
         }
 

@@ -1,3 +1,4 @@
+using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Storage;
@@ -14,8 +15,8 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
 {
     private static readonly TimeSpan Validity = TimeSpan.FromHours(1);
 
-    /// <summary>The specs of claimed tasks, in their order.</summary>
-    public async Task<AttemptSpec[]> BuildAsync(WorkerSession session, IReadOnlyList<ClaimedTask> claimed, CancellationToken ct)
+    /// <summary>The specs of claimed tasks, in their order. A task whose place in a store is refused is left out and told in <paramref name="refused"/>: one bad job must not fail a claim.</summary>
+    public async Task<AttemptSpec[]> BuildAsync(WorkerSession session, IReadOnlyList<ClaimedTask> claimed, List<Ending>? refused, CancellationToken ct)
     {
         if (claimed.Count == 0) return [];
         var jobs = await contexts.GetAsync([.. claimed.Select(c => TaskLayout.NumberOf(c.TaskId)).Distinct()], ct);
@@ -24,7 +25,16 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         foreach (var task in claimed)
         {
             // A job deleted between claim and here: its row of the queue goes with it.
-            if (jobs.TryGetValue(TaskLayout.NumberOf(task.TaskId), out var job)) specs.Add(Build(session, task, job, inputs));
+            if (!jobs.TryGetValue(TaskLayout.NumberOf(task.TaskId), out var job)) continue;
+            try
+            {
+                specs.Add(Build(session, task, job, inputs));
+            }
+            catch (Exception fault) when (fault is StoreException or IOException or UnauthorizedAccessException)
+            {
+                var message = fault is StoreException ? fault.Message : "A place in the store could not be prepared.";
+                refused?.Add(new(task.TaskId, task.Token, AttemptOutcome.Failed, new("store-refused", message), null, null, 0, 0, null, null, Reported: false));
+            }
         }
 
         return [.. specs];

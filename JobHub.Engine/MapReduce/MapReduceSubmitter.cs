@@ -124,7 +124,13 @@ public sealed class MapReduceSubmitter(ArtifactStore artifacts, InputPlanner inp
     {
         var output = ObjectAddress.ParseOutput(request.OutputPath, request.UseSsl);
         var (store, path) = stores.Open(output, request.OutputCredentials);
-        if (output.Kind == AddressKind.File) return output;
+        if (output.Kind == AddressKind.File)
+        {
+            // The place of the first part, as the reducers' grants will name it: a file in the way of a folder, or a folder that cannot be made, is the caller's to hear of now.
+            _ = store.TemporaryPath(output.Child("part-00000").Path, Guid.Empty);
+            return output;
+        }
+
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
         limit.CancelAfter(InputPlanner.AnswerLimit);
         try

@@ -35,6 +35,10 @@ public sealed class StorageOptions : IValidatableObject
     public IList<string> AllowedEndpoints { get; } = [];
     /// <summary>Folders below which <c>file:///</c> addresses may be.</summary>
     public IList<string> FileRoots { get; } = [];
+    /// <summary>
+    /// Folders and files that <c>file:///</c> may never reach, links followed: the hub's tokens, keys and database. The store's own Root always is one. A FileRoot below one is open again.
+    /// </summary>
+    public IList<string> DeniedRoots { get; } = [];
     /// <summary>Any file that the hub's user may read and write. Unset: true in Development when no FileRoots are given.</summary>
     public bool? AllowAnyFile { get; set; }
 

@@ -16,6 +16,7 @@ public sealed class StoreRegistry : IDisposable
     private readonly HashSet<(string? Scheme, string Host, int Port)> allowed = [];
     private readonly StorageEndpoint? hubEndpoint;
     private readonly FileObjectStore? machine;
+    private readonly DeniedPlaces denied;
     private readonly Lock gate = new();
     private readonly Dictionary<string, Cached> clients = new(StringComparer.Ordinal);
     // Clients are found by a keyed hash of their credentials, so the table itself holds no password.
@@ -26,6 +27,7 @@ public sealed class StoreRegistry : IDisposable
     {
         this.options = options;
         this.clock = clock;
+        denied = new DeniedPlaces(options.Kind == StorageKind.Files ? [.. options.DeniedRoots, options.Root!] : options.DeniedRoots, options.FileRoots);
         var listed = new List<StorageEndpoint>();
         foreach (var text in options.AllowedEndpoints)
         {
@@ -67,7 +69,13 @@ public sealed class StoreRegistry : IDisposable
     public (IObjectStore Store, ObjectPath Path) Open(ObjectAddress address, StorageCredentials? credentials)
     {
         if (string.IsNullOrEmpty(credentials?.Username) && string.IsNullOrEmpty(credentials?.Password)) credentials = null;
-        if (address.Kind == AddressKind.File) return (OpenMachine(), address.Path);
+        if (address.Kind == AddressKind.File)
+        {
+            if (denied.Covers("/" + address.Path.Key))
+                throw new StoreException(StoreFault.AccessDenied, $"{address} is in a folder that the hub keeps for itself.", transient: false);
+            return (OpenMachine(), address.Path);
+        }
+
         if (address.Bucket.Length == 0) throw ObjectKey.Invalid($"\"{address}\" names no bucket.");
         var isHub = address.Kind == AddressKind.Hub || address.Endpoint == hubEndpoint;
         if (!isHub) return (OpenEndpoint(address.Endpoint!, credentials), address.Path);

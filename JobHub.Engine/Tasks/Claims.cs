@@ -1,3 +1,4 @@
+using JobHub.Engine.Attempts;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Upkeep;
@@ -6,7 +7,7 @@ using JobHub.Engine.Workers;
 namespace JobHub.Engine.Tasks;
 
 /// <summary>Gives tasks to workers: the classes that fit, a long-poll, and the specs.</summary>
-public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptSpecs specs, Wakeups wakeups, EngineMeter meter)
+public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptSpecs specs, AttemptEndings endings, Wakeups wakeups, EngineMeter meter)
 {
     /// <summary>Waits up to the request's time for the first task; a resend answers what the first answer gave.</summary>
     public async Task<ClaimAnswer> ClaimAsync(WorkerSession session, ClaimRequest request, CancellationToken ct)
@@ -19,7 +20,12 @@ public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptS
             if (claimed.Count > 0)
             {
                 meter.Claimed(claimed.Count);
-                return new(await specs.BuildAsync(session, claimed, ct));
+                var refused = new List<Ending>();
+                var given = await specs.BuildAsync(session, claimed, refused, ct);
+                await endings.EndAsync(refused, CancellationToken.None);
+                if (given.Length > 0) return new(given);
+                // All of them were refused: the claim id has given nothing, the wait goes on.
+                continue;
             }
 
             var left = deadline - Environment.TickCount64;

@@ -115,7 +115,7 @@ public static class AgentEndpoints
     {
         if (await sessions.FindAsync(session, ct) is not { } found) return SessionEnded();
         if (await held.FindAsync(session, token, ct) is not { } attempt) return AttemptLost();
-        var spec = await specs.BuildAsync(found, [new ClaimedTask(attempt.TaskId, attempt.Attempt, token)], ct);
+        var spec = await specs.BuildAsync(found, [new ClaimedTask(attempt.TaskId, attempt.Attempt, token)], refused: null, ct);
         return spec is [var one] ? Json(one, EngineJson.Default.AttemptSpec) : AttemptLost();
     }
 
