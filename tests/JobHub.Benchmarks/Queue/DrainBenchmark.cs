@@ -25,7 +25,7 @@ internal static class DrainBenchmark
             ("JobHub, tasks of one job", false, () => DrainAsync(server, n, 1, workers)),
         };
         if (peers is not null)
-            contenders.Add(($"{NodePeers.Graphile}, localQueue 500, batched completion", true, () => PeerAsync(server, peers, n, arguments)));
+            contenders.Add(($"{NodePeers.Graphile}, localQueue 1000, batched completion", true, () => PeerAsync(server, peers, n, arguments)));
         if (!arguments.Flag("one-job"))
             contenders.Add(("JobHub, jobs of one task, each ended", false, () => DrainAsync(server, n / 2, n / 2, workers)));
         await table.InterleaveAsync(arguments.Number("runs", 3), [.. contenders]);
