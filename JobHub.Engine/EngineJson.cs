@@ -28,6 +28,7 @@ namespace JobHub.Engine;
 [JsonSerializable(typeof(CompleteRequest))]
 [JsonSerializable(typeof(CompleteAnswer))]
 [JsonSerializable(typeof(RunPage))]
+[JsonSerializable(typeof(FilePage))]
 [JsonSerializable(typeof(AttemptSpec))]
 [JsonSerializable(typeof(AttemptResult))]
 [JsonSerializable(typeof(LogContent))]

@@ -89,8 +89,8 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             var command = job.Command!;
             return spec with
             {
-                Environment = command.Environment, MemoryLimitBytes = command.MemoryLimitBytes,
-                Command = new(command.Command, command.WorkingFolder, command.Sandbox),
+                Environment = command.Environment, MemoryLimitBytes = command.MemoryLimitBytes, Gpus = command.Gpus, Cpus = command.Cpus,
+                Command = new(command.Command, command.WorkingFolder, command.Sandbox, command.Tree ? new(command.Files, 1L << 30, 10_000) : null),
             };
         }
 

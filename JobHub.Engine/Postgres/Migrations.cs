@@ -23,6 +23,10 @@ public abstract class SqlMigration : Migration
 [DbContext(typeof(JobHubDbContext)), Migration("0001_initial")]
 public sealed class Initial : SqlMigration;
 
+/// <summary>Names of jobs, and files of projects and jobs.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0002_files")]
+public sealed class Files : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

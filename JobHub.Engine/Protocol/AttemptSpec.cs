@@ -18,6 +18,10 @@ public sealed record AttemptSpec
     public double? TimeoutSeconds { get; init; }
     /// <summary>Kill above this; 0 = no limit.</summary>
     public long MemoryLimitBytes { get; init; }
+    /// <summary>GPUs that are this attempt's alone while it runs.</summary>
+    public int Gpus { get; init; }
+    /// <summary>Cores reserved for it; 0 = none in particular.</summary>
+    public int Cpus { get; init; }
     public Dictionary<string, string> Environment { get; init; } = [];
     public MapSpec? Map { get; init; }
     public ReduceSpec? Reduce { get; init; }
@@ -65,7 +69,22 @@ public sealed record ReduceSpec
 }
 
 /// <summary>A command run by `sh -c`.</summary>
-public sealed record CommandSpec(string Command, string? WorkingFolder, bool Sandbox);
+/// <param name="WorkingFolder">Absolute. With a tree: a path in it. Without: a folder of the worker; null = the scratch folder.</param>
+/// <param name="Tree">The command's own file tree; null for commands that see the worker's file system.</param>
+public sealed record CommandSpec(string Command, string? WorkingFolder, bool Sandbox, TreeSpec? Tree = null);
+
+/// <summary>A command's own files: what is placed before it starts, and how much of what it changes is kept.</summary>
+/// <param name="Files">How many files to place; pages of GET .../attempts/{token}/files.</param>
+/// <param name="MaxBytes">Files made or changed by the command are kept up to this many bytes together,</param>
+/// <param name="MaxFiles">and up to this many files; each by PUT .../attempts/{token}/files?path=&amp;executable=.</param>
+public sealed record TreeSpec(int Files, long MaxBytes, int MaxFiles);
+
+/// <summary>GET .../attempts/{token}/files?after=&amp;limit=: files to place, by path. Next is null at the end.</summary>
+public sealed record FilePage(TreeFile[] Files, string? Next);
+
+/// <summary>One file of a command's tree.</summary>
+/// <param name="Path">Absolute within the tree, normalized: no empty, <c>.</c> or <c>..</c> parts.</param>
+public sealed record TreeFile(string Path, long Size, bool Executable, ObjectGrant Source);
 
 /// <summary>
 /// The right to read one object: a path on a shared folder, or a URL. A relative URL is the hub's own and takes the worker's bearer token; an absolute one is presigned and takes none.

@@ -88,6 +88,8 @@ public sealed record AttemptResult
     public byte[]? PartitionOffsets { get; init; }
     public Dictionary<string, long>? Counters { get; init; }
     public LogContent? Log { get; init; }
+    /// <summary>How many files of the command's tree were sent for this attempt; they become the job's with this report, if it ends the task.</summary>
+    public int Files { get; init; }
     /// <summary>OutputLost only: the map whose run is missing or damaged, and the attempt that wrote it.</summary>
     public LostRun? LostRun { get; init; }
 }

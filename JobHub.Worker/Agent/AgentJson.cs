@@ -19,6 +19,7 @@ namespace JobHub.Worker.Agent;
 [JsonSerializable(typeof(AttemptResult))]
 [JsonSerializable(typeof(AttemptSpec))]
 [JsonSerializable(typeof(RunPage))]
+[JsonSerializable(typeof(FilePage))]
 [JsonSerializable(typeof(LogContent))]
 [JsonSerializable(typeof(PendingOutput))]
 [JsonSerializable(typeof(UploadOpened))]
