@@ -1,4 +1,5 @@
 using System.Text.Json;
+using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Tasks;
@@ -11,8 +12,9 @@ namespace JobHub.Engine.Attempts;
 
 /// <summary>An attempt that ended without success.</summary>
 /// <param name="Reported">False: the hub says so because the lease ran out.</param>
+/// <param name="Files">Files of the command's tree that were sent: the job's, if this ends the task.</param>
 public sealed record Ending(long TaskId, Guid Token, AttemptOutcome Outcome, AttemptError? Error, int? ExitCode, int? Signal, double CpuSeconds, long PeakMemory,
-    LogContent? Log, LostRun? LostRun, bool Reported);
+    LogContent? Log, LostRun? LostRun, bool Reported, int Files = 0);
 
 /// <summary>Ends attempts that did not succeed: keeps the attempt, then gives the task back, fails it or cancels it, as the retry policy and the job's intent say.</summary>
 public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, IOptions<RetryOptions> options)
@@ -147,7 +149,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
 
         if (held.JobStop != 0 || outcome == AttemptOutcome.Canceled)
         {
-            End(batch, held, TaskState.Canceled, error);
+            End(batch, held, TaskState.Canceled, error, ending.Files);
             return;
         }
 
@@ -165,7 +167,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
 
         var wait = RetryPolicy.Next(outcome, ending.Error?.Type, held.Charges, held.MaxAttempts, options.Value, Random.Shared.NextDouble());
         if (wait is { } backoff) Give(batch, held, 1, backoff);
-        else End(batch, held, TaskState.Failed, error);
+        else End(batch, held, TaskState.Failed, error, ending.Files);
     }
 
     private static void Give(NpgsqlBatch batch, Held held, short state, TimeSpan backoff) => Add(batch, """
@@ -174,8 +176,9 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         WHERE task_id = $1 AND speculative = $2
         """, held.TaskId, held.Speculative, state, backoff.TotalSeconds);
 
-    private static void End(NpgsqlBatch batch, Held held, TaskState state, string? error)
+    private static void End(NpgsqlBatch batch, Held held, TaskState state, string? error, int files)
     {
+        if (files > 0) Add(batch, FileSpace.PublishSql, held.Token);
         Add(batch, "DELETE FROM live WHERE task_id = $1 AND speculative = $2", held.TaskId, held.Speculative);
         // The other attempt may have won in the meantime; then nothing is counted.
         Add(batch, """

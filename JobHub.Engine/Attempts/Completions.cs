@@ -16,6 +16,7 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
         var plain = new List<Success>(results.Count);
         var promoting = new List<(Success, PendingOutput)>();
         var maps = new List<(Success Result, PendingOutput Pending)>();
+        var withFiles = new List<Success>();
         var failed = new List<Ending>();
         var seen = new HashSet<Guid>(results.Count);
         foreach (var r in results)
@@ -24,14 +25,15 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
             if (!seen.Add(r.Token)) continue;
             if (r.Outcome != AttemptOutcome.Succeeded)
             {
-                failed.Add(new(r.TaskId, r.Token, r.Outcome, r.Error, r.ExitCode, r.Signal, r.CpuSeconds, r.PeakMemoryBytes, r.Log, r.LostRun, Reported: true));
+                failed.Add(new(r.TaskId, r.Token, r.Outcome, r.Error, r.ExitCode, r.Signal, r.CpuSeconds, r.PeakMemoryBytes, r.Log, r.LostRun, Reported: true, r.Files));
                 continue;
             }
 
             var success = new Success(r.TaskId, r.Token, r.ExitCode, (float)r.CpuSeconds, r.PeakMemoryBytes, r.Log?.Inline, r.Log?.Key, r.Log?.Size ?? 0,
                 r.Log?.Gaps is { Length: > 0 } gaps ? JsonSerializer.Serialize(gaps, EngineJson.Default.LogGapArray) : null,
                 r.Counters is { Count: > 0 } counters ? JsonSerializer.Serialize(counters, EngineJson.Default.DictionaryStringInt64) : null, r.PartitionOffsets);
-            if (r.Output is null) plain.Add(success);
+            if (r.Files > 0) withFiles.Add(success);
+            else if (r.Output is null) plain.Add(success);
             else if (r.PartitionOffsets is not null) maps.Add((success, r.Output));
             else promoting.Add((success, r.Output));
         }
@@ -42,9 +44,19 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
         failed.AddRange(maps.Where(m => !published.Contains(m.Result.Token)).Select(m => new Ending(m.Result.TaskId, m.Result.Token, AttemptOutcome.OutputLost,
             new("output-lost", "The map's output was not in the store when it was reported."), m.Result.ExitCode, null, m.Result.CpuSeconds, m.Result.PeakMemory, null, null, Reported: true)));
         var answers = await queue.SucceedAsync(plain, ct);
+        // One transaction each: attempts that leave files of the same names would otherwise wait for each other crosswise.
+        foreach (var success in withFiles)
+        {
+            foreach (var (token, won) in await queue.SucceedWithFilesAsync(success, ct)) answers[token] = won;
+        }
+
         foreach (var (token, won) in await commits.CommitAsync(promoting, ct)) answers[token] = won;
-        foreach (var token in await endings.EndAsync(failed, ct)) answers[token] = true;
-        if (plain.Count > 0) wakeups.Upkeep();
+        foreach (var together in failed.Where(e => e.Files > 0).Select(e => new[] { e }).Append([.. failed.Where(e => e.Files == 0)]))
+        {
+            foreach (var token in await endings.EndAsync(together, ct)) answers[token] = true;
+        }
+
+        if (plain.Count + withFiles.Count > 0) wakeups.Upkeep();
 
         var unknown = results.Where(r => !answers.ContainsKey(r.Token)).Select(r => (r.TaskId, r.Token)).ToArray();
         var before = unknown.Length == 0 ? [] : await queue.ReportedBeforeAsync(unknown, ct);

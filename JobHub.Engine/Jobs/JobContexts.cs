@@ -14,6 +14,7 @@ public sealed record JobContext
     public required JobId Id { get; init; }
     public required TaskLayout Layout { get; init; }
     public required JobFamily Family { get; init; }
+    public required string Project { get; init; }
     public double? TimeoutSeconds { get; init; }
     public MapReduceSpec? MapReduce { get; init; }
     public CommandDetails? Command { get; init; }
@@ -39,7 +40,7 @@ public sealed class JobContexts(NpgsqlDataSource database, SecretBox secrets) : 
 
         if (missing.Count == 0) return found;
         await using var command = database.CreateCommand("""
-            SELECT j.number, j.id, j.family, j.timeout_seconds, j.details::text, j.maps, j.reduces, j.commands, j.analyses, i.sealed, o.sealed
+            SELECT j.number, j.id, j.family, j.timeout_seconds, j.details::text, j.maps, j.reduces, j.commands, j.analyses, i.sealed, o.sealed, j.project
             FROM job j LEFT JOIN secret i ON i.job = j.number AND i.name = 'input' LEFT JOIN secret o ON o.job = j.number AND o.name = 'output'
             WHERE j.number = ANY($1)
             """);
@@ -54,6 +55,7 @@ public sealed class JobContexts(NpgsqlDataSource database, SecretBox secrets) : 
             {
                 Id = new(reader.GetGuid(1)),
                 Family = family,
+                Project = reader.GetString(11),
                 TimeoutSeconds = reader.IsDBNull(3) ? null : reader.GetDouble(3),
                 Layout = new(number, reader.GetInt32(5), reader.GetInt32(6), reader.GetInt32(7), reader.GetInt32(8)),
                 MapReduce = family == JobFamily.MapReduce ? JsonSerializer.Deserialize(details, EngineJson.Default.MapReduceSpec) : null,

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using JobHub.Engine.Files;
 using JobHub.Engine.Secrets;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Upkeep;
@@ -15,13 +16,13 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
     private const string SubmitSql = """
         WITH spec AS (
             SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::int[], $9::int[],
-                                 $10::double precision[], $11::boolean[], $12::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::text[])
+                                 $10::double precision[], $11::boolean[], $12::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::text[], $19::text[])
                 AS s(id, family, project, caller, title, labels, priority, class, max_attempts, timeout_seconds, speculative, details,
-                     maps, reduces, commands, analyses, blocked, payload)),
+                     maps, reduces, commands, analyses, blocked, payload, name)),
         made AS (
-            INSERT INTO job (id, family, project, caller, title, labels, priority, rank, class, max_attempts, timeout_seconds, speculative, details,
+            INSERT INTO job (id, name, family, project, caller, title, labels, priority, rank, class, max_attempts, timeout_seconds, speculative, details,
                              maps, reduces, commands, analyses, blocked, dirty)
-            SELECT id, family, project, caller, title, labels::jsonb, priority, (priority - 128)::bigint << 56, class, max_attempts, timeout_seconds, speculative,
+            SELECT id, name, family, project, caller, title, labels::jsonb, priority, (priority - 128)::bigint << 56, class, max_attempts, timeout_seconds, speculative,
                    details::jsonb, maps, reduces, commands, analyses, 0, maps + reduces + commands + analyses = 0
             FROM spec RETURNING id, number, rank, class, maps, reduces, commands, analyses),
         queued AS (
@@ -47,8 +48,18 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
             return earlier;
         }
 
-        var number = (await InsertAsync(connection, [spec], [classId], who.Caller, ct))[0];
+        long number;
+        try
+        {
+            number = (await InsertAsync(connection, [spec], [classId], who.Caller, ct))[0];
+        }
+        catch (PostgresException fault) when (fault is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "job_name" })
+        {
+            return new SubmitResult.NameTaken();
+        }
+
         await InsertInputsAsync(connection, number, spec.Inputs, ct);
+        await FileSpace.PlaceAsync(connection, spec.Project, number, spec.Files, ct);
         foreach (var (name, value) in spec.Secrets)
         {
             await using var command = new NpgsqlCommand("INSERT INTO secret (job, name, sealed) VALUES ($1, $2, $3)", connection);
@@ -164,6 +175,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         parameters.AddWithValue(Column(s => s.Tasks.Where(t => t.Blocked).Sum(t => t.Count)));
         var payload = JsonSerializer.Serialize(new { caller });
         parameters.AddWithValue(Column(_ => payload));
+        parameters.Add(new() { Value = Column(s => s.Name), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         var numbers = new Dictionary<Guid, long>(specs.Count);
         await using (var reader = await command.ExecuteReaderAsync(ct))
         {

@@ -7,6 +7,8 @@ public sealed record JobSpec
 {
     public JobId Id { get; init; } = JobId.New();
     public required JobFamily Family { get; init; }
+    /// <summary>The caller's own id of the job, unique within the project; null = none.</summary>
+    public string? Name { get; init; }
     public string Project { get; init; } = "default";
     public string? User { get; init; }
     public string? Title { get; init; }
@@ -27,6 +29,8 @@ public sealed record JobSpec
     public Requirement Needs { get; init; } = Requirement.None;
     /// <summary>Map inputs, in order; each gives ceil(Size/splitSize) maps.</summary>
     public IReadOnlyList<JobInput> Inputs { get; init; } = [];
+    /// <summary>Files of the job's own tree; the details say that there is one.</summary>
+    public IReadOnlyList<Files.JobFile> Files { get; init; } = [];
     /// <summary>Secrets by name; stored encrypted under the job's id.</summary>
     public IReadOnlyDictionary<string, string> Secrets { get; init; } = new Dictionary<string, string>();
 }
@@ -54,6 +58,9 @@ public abstract record SubmitResult
 
     /// <summary>The key was used with another body: 422.</summary>
     public sealed record KeyReused : SubmitResult;
+
+    /// <summary>The project has a job of this name: 409.</summary>
+    public sealed record NameTaken : SubmitResult;
 }
 
 /// <summary>Who submits, for idempotency and audit.</summary>

@@ -106,6 +106,10 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
             rows += await RepeatAsync("delete from ledger where (tableoid, ctid) in (select tableoid, ctid from ledger where job = $1 and position is not null limit $2)", number, ct);
             rows += await RepeatAsync("delete from idempotency where (caller, key) in (select i.caller, i.key from idempotency i join job j on j.id = i.job_id where j.number = $1 limit $2)", number, ct);
             rows += await RepeatAsync("delete from job_input where (tableoid, ctid) in (select tableoid, ctid from job_input where job = $1 limit $2)", number, ct);
+            rows += await RepeatAsync("""
+                delete from file where (project, job, path) in (
+                    select f.project, f.job, f.path from job j join file f on f.project = j.project and f.job = j.number where j.number = $1 limit $2)
+                """, number, ct);
             rows += await RepeatAsync("delete from job where number in (select number from job where number = $1 limit $2)", number, ct);
         }
         return (tree.Count, rows, objects);

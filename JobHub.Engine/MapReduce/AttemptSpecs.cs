@@ -1,4 +1,5 @@
 using JobHub.Engine.Attempts;
+using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Storage;
@@ -11,7 +12,7 @@ using NpgsqlTypes;
 namespace JobHub.Engine.MapReduce;
 
 /// <summary>Turns claimed tasks into what a worker needs to run them: grants, never keys.</summary>
-public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, IOptions<StorageOptions> storage)
+public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, IOptions<StorageOptions> storage, IOptions<FileSpaceOptions> files)
 {
     private static readonly TimeSpan Validity = TimeSpan.FromHours(1);
 
@@ -90,7 +91,7 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             return spec with
             {
                 Environment = command.Environment, MemoryLimitBytes = command.MemoryLimitBytes, Gpus = command.Gpus, Cpus = command.Cpus,
-                Command = new(command.Command, command.WorkingFolder, command.Sandbox, command.Tree ? new(command.Files, 1L << 30, 10_000) : null),
+                Command = new(command.Command, command.WorkingFolder, command.Sandbox, command.Tree ? new(command.Files, files.Value.KeptBytes, files.Value.KeptFiles) : null),
             };
         }
 

@@ -1,4 +1,5 @@
 using JobHub.Engine.Attempts;
+using JobHub.Engine.Files;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -92,6 +93,30 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         var answers = new Dictionary<Guid, bool>(results.Count);
         if (results.Count == 0) return answers;
         await using var command = database.CreateCommand(SucceedSql);
+        await SucceedAsync(command, results, answers, ct);
+        return answers;
+    }
+
+    /// <summary>Ends one successful attempt, and what it sent of its tree becomes its job's: both or neither.</summary>
+    public async Task<Dictionary<Guid, bool>> SucceedWithFilesAsync(Success result, CancellationToken ct)
+    {
+        var answers = new Dictionary<Guid, bool>(1);
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        await using (var command = new NpgsqlCommand(SucceedSql, connection)) await SucceedAsync(command, [result], answers, ct);
+        if (answers.GetValueOrDefault(result.Token))
+        {
+            await using var publish = new NpgsqlCommand(FileSpace.PublishSql, connection);
+            publish.Parameters.AddWithValue(result.Token);
+            await publish.ExecuteNonQueryAsync(ct);
+        }
+
+        await transaction.CommitAsync(ct);
+        return answers;
+    }
+
+    private static async Task SucceedAsync(NpgsqlCommand command, IReadOnlyList<Success> results, Dictionary<Guid, bool> answers, CancellationToken ct)
+    {
         var p = command.Parameters;
         T[] Column<T>(Func<Success, T> of)
         {
@@ -114,7 +139,6 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         Nullable(r => r.Offsets, NpgsqlDbType.Bytea);
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) answers[reader.GetGuid(0)] = reader.GetBoolean(1);
-        return answers;
     }
 
     /// <summary>Of tokens that hold nothing: those whose report was taken before, with how they were kept.</summary>

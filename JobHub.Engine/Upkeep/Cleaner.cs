@@ -1,4 +1,5 @@
 using JobHub.Engine.Artifacts;
+using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Storage;
@@ -11,7 +12,7 @@ using Npgsql;
 namespace JobHub.Engine.Upkeep;
 
 /// <summary>Removes what nobody will read: shuffle data and partial output of ended jobs, pending bytes of attempts that did not win, live logs of ended attempts.</summary>
-public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ArtifactStore artifacts, WorkerSessions sessions, IOptions<StorageOptions> storage, TimeProvider clock,
+public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, JobObjects objects, ArtifactStore artifacts, FileStaging files, WorkerSessions sessions, IOptions<StorageOptions> storage, TimeProvider clock,
     ILogger<Cleaner> logger)
 {
     private const int Page = 500;
@@ -21,6 +22,15 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
     {
         await DiscardAsync(ct);
         await sessions.ForgetProofsAsync(ct);
+        try
+        {
+            await files.CollectAsync(ct);
+        }
+        catch (Exception fault) when (fault is StoreException or IOException)
+        {
+            EngineLog.JobStepFailed(logger, "files", 0, fault.Message);
+        }
+
         foreach (var (number, succeeded) in await EndedAsync(ct))
         {
             try
@@ -114,7 +124,9 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
         }
 
         await using var forget = database.CreateCommand("""
-            WITH gone AS (DELETE FROM discard WHERE token = ANY($1)), uploads AS (DELETE FROM upload WHERE token = ANY($1))
+            WITH gone AS (DELETE FROM discard WHERE token = ANY($1)), uploads AS (DELETE FROM upload WHERE token = ANY($1)),
+            captured AS (DELETE FROM captured_file c WHERE c.token = ANY($1) RETURNING c.object),
+            unwanted AS (UPDATE file_garbage g SET due_at = clock_timestamp() FROM captured c WHERE g.object = c.object)
             UPDATE discard SET due_at = clock_timestamp() + interval '10 seconds' WHERE token = ANY($2)
             """);
         forget.Parameters.AddWithValue(done.ToArray());

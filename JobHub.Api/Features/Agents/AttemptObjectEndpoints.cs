@@ -1,10 +1,12 @@
 using JobHub.Api.Http;
 using JobHub.Engine;
 using JobHub.Engine.Attempts;
+using JobHub.Engine.Files;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Storage;
 using JobHub.Engine.Tasks;
+using JobHub.Engine.Workers;
 using Microsoft.AspNetCore.Mvc;
 
 namespace JobHub.Api.Features.Agents;
@@ -25,6 +27,9 @@ public static class AttemptObjectEndpoints
         attempt.MapPost("/uploads", OpenUploadAsync).WithSummary("Opens a multipart upload for the attempt's output.");
         attempt.MapPost("/uploads/parts", PartsAsync).WithSummary("More part URLs.");
         attempt.MapPut("/log", LogAsync).WithBodyLimit(1L << 30).WithSummary("The attempt's final log.");
+        attempt.MapGet("/files", FilesAsync).WithSummary("Files to place in the command's tree, by path: ?after=, ?limit=.");
+        attempt.MapGet("/files/content", FileAsync).WithSummary("The bytes of one of them: ?path=; ranges.");
+        attempt.MapPut("/files", TakeFileAsync).WithBodyLimit(long.MaxValue).WithSummary("A file the command made or changed: ?path=, ?executable=.");
         attempt.MapPost("/live", LiveAsync).WithBodyLimit(LiveChunk).WithSummary("What the attempt has printed lately.");
     }
 
@@ -73,6 +78,34 @@ public static class AttemptObjectEndpoints
         if (await held.FindAsync(session, token, ct) is not { } attempt || objects.Output(attempt.Job, attempt.TaskId, attempt.Attempt) is not { } output) return AgentEndpoints.AttemptLost();
         return AgentEndpoints.Json(Urls(output, asked.UploadId, asked.From, asked.Count), EngineJson.Default.StringArray);
     }
+
+    private static async Task<IResult> FilesAsync(long session, Guid token, string? after, int? limit, [FromServices] WorkerSessions sessions, [FromServices] FencedAttempts held,
+        [FromServices] AttemptFiles files, CancellationToken ct)
+    {
+        if (await sessions.FindAsync(session, ct) is not { } found) return AgentEndpoints.SessionEnded();
+        if (await held.FindAsync(session, token, ct) is not { Job.Command.Tree: true } attempt) return AgentEndpoints.AttemptLost();
+        return AgentEndpoints.Json(await files.PageAsync(found, attempt.Job, token, after, Math.Clamp(limit ?? 1000, 1, 5000), ct), EngineJson.Default.FilePage);
+    }
+
+    private static async Task<IResult> FileAsync(long session, Guid token, string? path, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] AttemptFiles files,
+        [FromServices] JobObjects objects, CancellationToken ct)
+    {
+        if (await held.FindAsync(session, token, ct) is not { Job.Command.Tree: true } attempt) return AgentEndpoints.AttemptLost();
+        return await files.FindAsync(attempt.Job, PathOf(path), ct) is { } file
+            ? await BytesAsync(objects.Hub, objects.Hidden(file.Object), request, ct)
+            : Problems.NotFound("file-not-found", "The job has no such file.");
+    }
+
+    private static async Task<IResult> TakeFileAsync(long session, Guid token, string? path, bool? executable, HttpRequest request, [FromServices] FencedAttempts held,
+        [FromServices] AttemptFiles files, CancellationToken ct)
+    {
+        var at = PathOf(path);
+        if (at.IsRoot) throw Problems.InvalidField("path", "The root is no file.");
+        if (await held.FindAsync(session, token, ct) is not { Job.Command.Tree: true } attempt) return AgentEndpoints.AttemptLost();
+        return await files.TakeAsync(attempt, token, at, executable ?? false, request.Body, ct) ? TypedResults.NoContent() : AgentEndpoints.AttemptLost();
+    }
+
+    private static FilePath PathOf(string? path) => FilePath.Read(path ?? "", folder: null, out var at) is { } reason ? throw Problems.InvalidField("path", reason) : at;
 
     private static async Task<IResult> LogAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
