@@ -46,6 +46,20 @@ public sealed record JobInput(string Path, long Size, string? ETag, int FirstTas
 public sealed record Requirement(string[] Affinity, int Gpus, int Cpus, long MemoryBytes, string? Mount)
 {
     public static Requirement None { get; } = new([], 0, 0, 0, null);
+
+    /// <summary>Some of a worker's gpus, cores or memory are kept for it while it runs.</summary>
+    public bool Reserves => Gpus > 0 || Cpus > 0 || MemoryBytes > 0;
+
+    /// <summary>What only a worker that runs containers offers.</summary>
+    public const string ContainerTag = "jobhub/container";
+
+    /// <summary>Rounds an amount of memory up to an eighth of its power of two, so that jobs that ask for nearly the same share a class.</summary>
+    public static long RoundMemory(long bytes)
+    {
+        if (bytes <= 1 << 20) return bytes <= 0 ? 0 : 1 << 20;
+        var step = 1L << Math.Max(20, 63 - System.Numerics.BitOperations.LeadingZeroCount((ulong)bytes) - 3);
+        return (bytes + step - 1) / step * step;
+    }
 }
 
 /// <summary>What a submission came to.</summary>

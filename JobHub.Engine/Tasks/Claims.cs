@@ -16,7 +16,8 @@ public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptS
         while (true)
         {
             var next = wakeups.NextWork;
-            var claimed = await queue.ClaimAsync(session.Id, session.Worker, await FitsAsync(session, ct), request.ClaimId, request.Max, ct);
+            var (fits, resources) = await FitsAsync(session, ct);
+            var claimed = await queue.ClaimAsync(session, fits, resources, request.ClaimId, request.Max, ct);
             if (claimed.Count > 0)
             {
                 meter.Claimed(claimed.Count);
@@ -36,10 +37,11 @@ public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptS
         }
     }
 
-    private async ValueTask<int[]> FitsAsync(WorkerSession session, CancellationToken ct)
+    private async ValueTask<(int[] Classes, bool Resources)> FitsAsync(WorkerSession session, CancellationToken ct)
     {
         var all = await classes.AllAsync(ct);
-        return [.. all.Select(c => (c.Key, Line: RequirementClasses.Fits(c.Value, session.Affinity, session.Gpus, session.Cpus, session.Memory, session.Mounts)))
-            .Where(c => c.Line is not null).OrderBy(c => c.Line).Select(c => c.Key)];
+        var fits = all.Select(c => (c.Key, c.Value.Reserves, Line: RequirementClasses.Fits(c.Value, session.Affinity, session.Gpus, session.Cpus, session.Memory, session.Mounts)))
+            .Where(c => c.Line is not null).OrderBy(c => c.Line).ToArray();
+        return ([.. fits.Select(c => c.Key)], fits.Any(c => c.Reserves));
     }
 }

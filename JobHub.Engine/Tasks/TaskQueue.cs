@@ -1,5 +1,6 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Files;
+using JobHub.Engine.Workers;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -18,26 +19,57 @@ public sealed class TaskQueue(NpgsqlDataSource database)
     // A row that a pause or stop has not reached yet is not given: the job's intent is looked up by its key for each row that is about to be taken.
     // The rows are locked when they are picked and therefore stay where they are: they are updated by their place, whatever the statistics of the table say just now.
     // A resend of a claim (same claim id) finds what it was given and takes nothing more.
-    private const string ClaimSql = """
-        WITH prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4),
-        picked AS MATERIALIZED (
-            SELECT l.at
-            FROM unnest($1::int[]) WITH ORDINALITY AS fit(class, preference)
-            CROSS JOIN LATERAL (
-                SELECT q.ctid AS at, q.task_id, q.rank FROM live q
-                WHERE q.class = fit.class AND q.claimable
-                  AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
-                  AND (q.avoid IS NULL OR q.avoid <> $5)
-                ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED) l
-            WHERE NOT EXISTS (SELECT FROM prior)
-              AND EXISTS (SELECT FROM worker_session s WHERE s.id = $3 AND s.ended_at IS NULL AND s.lease_until > clock_timestamp())
-            ORDER BY fit.preference, l.rank DESC, l.task_id LIMIT $2),
+    private const string Prior = "prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4)";
+
+    private const string RowsOfClass = """
+        SELECT q.ctid AS at, q.task_id, q.rank FROM live q
+        WHERE q.class = fit.class AND q.claimable
+          AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
+          AND (q.avoid IS NULL OR q.avoid <> $5)
+        ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED
+        """;
+
+    private const string MayClaim = """
+        NOT EXISTS (SELECT FROM prior)
+          AND EXISTS (SELECT FROM worker_session s WHERE s.id = $3 AND s.ended_at IS NULL AND s.lease_until > clock_timestamp())
+        """;
+
+    private const string Take = """
         taken AS (
             UPDATE live SET claimable = false, state = 2, attempt = live.attempt + 1, session_id = $3, token = gen_random_uuid(), claim_id = $4,
                             leased_at = clock_timestamp(), misses = 0
             WHERE live.ctid = ANY (ARRAY (SELECT at FROM picked))
             RETURNING live.task_id, live.attempt, live.token, live.rank)
         SELECT task_id, attempt, token, 0::bigint AS rank FROM prior UNION ALL SELECT task_id, attempt, token, rank FROM taken ORDER BY rank DESC, task_id
+        """;
+
+    private const string ClaimSql = $"""
+        WITH {Prior},
+        picked AS MATERIALIZED (
+            SELECT l.at FROM unnest($1::int[]) WITH ORDINALITY AS fit(class, preference) CROSS JOIN LATERAL ({RowsOfClass}) l
+            WHERE {MayClaim} ORDER BY fit.preference, l.rank DESC, l.task_id LIMIT $2),
+        {Take}
+        """;
+
+    // Where classes reserve gpus, cores or memory: what the session holds is taken off what it offers ($6-$8), and of what is picked only as much as still fits together.
+    private const string ClaimResourcesSql = $"""
+        WITH {Prior},
+        free AS MATERIALIZED (
+            SELECT $6 - coalesce(sum(c.gpus), 0) AS gpus, $7 - coalesce(sum(c.cpus), 0) AS cpus, $8 - coalesce(sum(c.memory), 0) AS memory
+            FROM live l JOIN requirement_class c ON c.id = l.class WHERE l.session_id = $3),
+        found AS MATERIALIZED (
+            SELECT l.at, c.gpus, c.cpus, c.memory, sum(c.gpus) OVER w AS all_gpus, sum(c.cpus) OVER w AS all_cpus, sum(c.memory) OVER w AS all_memory,
+                   row_number() OVER w AS place
+            FROM unnest($1::int[]) WITH ORDINALITY AS fit(class, preference)
+            JOIN requirement_class c ON c.id = fit.class CROSS JOIN free f
+            CROSS JOIN LATERAL ({RowsOfClass}) l
+            WHERE {MayClaim} AND (c.gpus = 0 OR c.gpus <= f.gpus) AND (c.cpus = 0 OR c.cpus <= f.cpus) AND (c.memory = 0 OR c.memory <= f.memory)
+            WINDOW w AS (ORDER BY fit.preference, l.rank DESC, l.task_id ROWS UNBOUNDED PRECEDING)),
+        picked AS MATERIALIZED (
+            SELECT o.at FROM found o CROSS JOIN free f
+            WHERE (o.gpus = 0 OR o.all_gpus <= f.gpus) AND (o.cpus = 0 OR o.all_cpus <= f.cpus) AND (o.memory = 0 OR o.all_memory <= f.memory)
+            ORDER BY o.place LIMIT $2),
+        {Take}
         """;
 
     // The delete is the fence and the lock: whoever deletes the row ends the attempt. Rows are reached in the order of their ids. Losers are rare, so who won is asked with
@@ -72,14 +104,23 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         """;
 
     /// <summary>Gives up to <paramref name="max"/> claimable tasks of the classes, the first classes first, to a session whose lease runs.</summary>
-    public async Task<List<ClaimedTask>> ClaimAsync(long session, string worker, int[] classes, Guid claimId, int max, CancellationToken ct)
+    /// <param name="resources">Some of the classes reserve gpus, cores or memory.</param>
+    public async Task<List<ClaimedTask>> ClaimAsync(WorkerSession session, int[] classes, bool resources, Guid claimId, int max, CancellationToken ct)
     {
-        await using var command = database.CreateCommand(ClaimSql);
+        ArgumentNullException.ThrowIfNull(session);
+        await using var command = database.CreateCommand(resources ? ClaimResourcesSql : ClaimSql);
         command.Parameters.AddWithValue(classes);
         command.Parameters.AddWithValue(max);
-        command.Parameters.AddWithValue(session);
+        command.Parameters.AddWithValue(session.Id);
         command.Parameters.AddWithValue(claimId);
-        command.Parameters.AddWithValue(worker);
+        command.Parameters.AddWithValue(session.Worker);
+        if (resources)
+        {
+            command.Parameters.AddWithValue(session.Gpus);
+            command.Parameters.AddWithValue(session.Cpus);
+            command.Parameters.AddWithValue(session.Memory);
+        }
+
         await using var reader = await command.ExecuteReaderAsync(ct);
         var claimed = new List<ClaimedTask>();
         while (await reader.ReadAsync(ct)) claimed.Add(new(reader.GetInt64(0), reader.GetInt32(1), reader.GetGuid(2)));
