@@ -1,3 +1,4 @@
+using JobHub.Api.Delivery;
 using JobHub.Api.Features.Agents;
 using JobHub.Api.Features.Hub;
 using JobHub.Api.Features.MapReduce;
@@ -23,6 +24,7 @@ public static class ApiHost
         AddHttp(builder);
         builder.Services.AddEngine(builder.Configuration).AddHostedService<SchemaAtStart>();
         builder.Services.AddEngineUpkeep();
+        builder.Services.AddDelivery(builder.Configuration);
         AddFamilies(builder.Services);
 
         var app = builder.Build();

@@ -34,6 +34,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
     {
         int jobs = 0, kept = 0;
         long rows = 0, objects = 0, after = 0;
+        var passed = await PassedByCursorsAsync(ct);
         while (true)
         {
             var ended = await EndedRootsAsync(after, ct);
@@ -41,7 +42,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
             foreach (var number in ended)
             {
                 after = number;
-                var (forgotten, r, o) = await ForgetTreeAsync(number, ct);
+                var (forgotten, r, o) = await ForgetTreeAsync(number, passed, ct);
                 (rows, objects) = (rows + r, objects + o);
                 if (forgotten > 0) jobs += forgotten;
                 else kept++;
@@ -49,14 +50,21 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
         }
         rows += await RepeatAsync("""
             with oldest as (select position from ledger where position is not null order by position limit $2)
-            delete from ledger l using oldest o where l.position = o.position and l.at < clock_timestamp() - $1
-            """, options.Value.Jobs, ct);
+            delete from ledger l using oldest o where l.position = o.position and l.at < clock_timestamp() - $1 and l.position <= $3
+            """, options.Value.Jobs, ct, passed);
         rows += await RepeatAsync("delete from idempotency where (caller, key) in (select caller, key from idempotency where created_at < clock_timestamp() - $1 limit $2)",
             options.Value.IdempotencyKeys, ct);
         rows += await RepeatAsync("delete from worker_session where id in (select id from worker_session where ended_at < clock_timestamp() - $1 limit $2)", options.Value.Jobs, ct);
         var result = new RetentionResult(jobs, rows, objects, kept);
         logger.Retained(result.Jobs, result.Rows, result.Objects, result.Kept);
         return result;
+    }
+
+    /// <summary>The position that every outbox has published, read once: cursors only move on. One that nobody has held for a week was switched off and keeps nothing.</summary>
+    private async Task<long> PassedByCursorsAsync(CancellationToken ct)
+    {
+        await using var command = db.CreateCommand("select coalesce(min(position), 9223372036854775807) from event_cursor where seen_at > clock_timestamp() - interval '7 days'");
+        return (long)(await command.ExecuteScalarAsync(ct))!;
     }
 
     private async Task<List<long>> EndedRootsAsync(long after, CancellationToken ct)
@@ -74,7 +82,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
     }
 
     // Deepest first, so that a run that is cut off leaves no child without its root's row. Zero jobs when something of the tree must stay.
-    private async Task<(int Jobs, long Rows, long Objects)> ForgetTreeAsync(long root, CancellationToken ct)
+    private async Task<(int Jobs, long Rows, long Objects)> ForgetTreeAsync(long root, long passed, CancellationToken ct)
     {
         var tree = new List<long>();
         await using (var command = db.CreateCommand("""
@@ -82,13 +90,17 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
                 select number, ended_at, dirty, cleanup, family, 0 as depth from job where number = $1
                 union all
                 select c.number, c.ended_at, c.dirty, c.cleanup, c.family, t.depth + 1 from tree t join job c on c.parent = t.number where t.family = $2)
-            select number, ended_at is not null and ended_at < clock_timestamp() - $3 and not dirty and not cleanup from tree order by depth desc, number
+            select number, ended_at is not null and ended_at < clock_timestamp() - $3 and not dirty and not cleanup
+                   and not exists (select from ledger l where l.job = tree.number and l.position > $4)
+            from tree order by depth desc, number
             """))
         {
             command.Parameters.Add(new() { Value = root });
             // Only the farm has trees; other jobs are not searched for children.
             command.Parameters.Add(new() { Value = (short)JobFamily.Farm });
             command.Parameters.Add(new() { Value = options.Value.Jobs });
+            // A message about it is still to be published, and is made from its row.
+            command.Parameters.Add(new() { Value = passed });
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct))
             {
@@ -156,7 +168,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
         }
     }
 
-    private async Task<long> RepeatAsync<T>(string sql, T value, CancellationToken ct)
+    private async Task<long> RepeatAsync<T>(string sql, T value, CancellationToken ct, long? more = null)
     {
         long all = 0;
         while (true)
@@ -164,6 +176,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
             await using var command = db.CreateCommand(sql);
             command.Parameters.Add(new NpgsqlParameter<T> { TypedValue = value });
             command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = Chunk });
+            if (more is { } third) command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = third });
             var n = await command.ExecuteNonQueryAsync(ct);
             all += n;
             if (n < Chunk) return all;

@@ -27,6 +27,10 @@ public sealed class Initial : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0002_files")]
 public sealed class Files : SqlMigration;
 
+/// <summary>Cursors over the ledger, webhooks and their deliveries.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0003_delivery")]
+public sealed class Delivery : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

@@ -1,0 +1,23 @@
+namespace JobHub.Api.Delivery;
+
+/// <summary>What delivery says, numbered 1150-1169. Addresses of brokers without user and password.</summary>
+internal static partial class DeliveryLog
+{
+    [LoggerMessage(1150, LogLevel.Information, "Messages about jobs go to the queue {Queue} at {Place}")]
+    public static partial void Publishing(ILogger logger, string queue, string place);
+
+    [LoggerMessage(1151, LogLevel.Warning, "RabbitMQ at {Place} is away ({Reason}); messages wait and jobs go on")]
+    public static partial void BrokerAway(ILogger logger, string place, string reason);
+
+    [LoggerMessage(1152, LogLevel.Information, "RabbitMQ at {Place} is back after {Seconds:F1} s; the messages that waited follow")]
+    public static partial void BrokerBack(ILogger logger, string place, double seconds);
+
+    [LoggerMessage(1153, LogLevel.Warning, "RabbitMQ at {Place} takes nothing for now ({Reason}); messages wait and jobs go on")]
+    public static partial void BrokerBlocked(ILogger logger, string place, string reason);
+
+    [LoggerMessage(1154, LogLevel.Information, "RabbitMQ at {Place} takes messages again")]
+    public static partial void BrokerUnblocked(ILogger logger, string place);
+
+    [LoggerMessage(1155, LogLevel.Warning, "The outbox {Outbox} waits ({Reason}); it goes on by itself")]
+    public static partial void OutboxFailed(ILogger logger, string outbox, Exception? fault, string reason);
+}

@@ -1,0 +1,16 @@
+using JobHub.Engine.Events;
+
+namespace JobHub.Api.Delivery;
+
+/// <summary>What tells the outside about jobs: RabbitMQ, webhooks.</summary>
+internal static class DeliveryRegistration
+{
+    /// <summary>The outboxes and their publishers.</summary>
+    public static IServiceCollection AddDelivery(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddSingleton<EventCursors>().AddSingleton<OutboxMeter>();
+        services.AddOptions<RabbitOptions>().BindConfiguration("JobHub:RabbitMq").ValidateDataAnnotations().ValidateOnStart();
+        if (RabbitTarget.Of(configuration) is { } broker) services.AddSingleton(broker).AddHostedService<RabbitPublisher>();
+        return services;
+    }
+}
