@@ -1,5 +1,6 @@
 using JobHub.Api.Delivery;
 using JobHub.Api.Features.Agents;
+using JobHub.Api.Features.Commands;
 using JobHub.Api.Features.Hub;
 using JobHub.Api.Features.MapReduce;
 using JobHub.Api.Http;
@@ -37,6 +38,7 @@ public static class ApiHost
         app.MapHealth();
         app.MapApiDescription();
         app.MapMapReduce();
+        app.MapCommands();
         app.MapHub();
         app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
@@ -47,6 +49,7 @@ public static class ApiHost
     {
         services.AddOptions<ArtifactOptions>().BindConfiguration("JobHub:Artifacts").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<MapReduceSubmitter>();
+        services.AddSingleton<CommandPlanner>();
         services.AddHealthChecks().AddCheck<DatabaseCheck>("database", timeout: TimeSpan.FromSeconds(5));
     }
 

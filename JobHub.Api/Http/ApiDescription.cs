@@ -9,6 +9,7 @@ public static class ApiDescription
     public static IReadOnlyList<(string Name, string Title)> Families { get; } =
     [
         ("mapreduce", "JobHub MapReduce"),
+        ("commands", "JobHub commands"),
         ("hub", "JobHub"),
         ("agents", "JobHub agents"),
     ];

@@ -18,7 +18,7 @@ public sealed class JobReader(NpgsqlDataSource database)
                least(j.started_at, d.started_at, h.leased_at), j.ended_at, j.details::text, j.error::text,
                j.maps + j.reduces + j.commands + j.analyses, j.blocked + coalesce(d.blocked, 0), coalesce(h.leased, 0), coalesce(h.running, 0),
                j.succeeded + coalesce(d.succeeded, 0), j.failed + coalesce(d.failed, 0), j.canceled + coalesce(d.canceled, 0), j.skipped + coalesce(d.skipped, 0),
-               j.counters::text, d.counters
+               j.counters::text, d.counters, j.name
         FROM job j
         LEFT JOIN LATERAL (
             SELECT sum(blocked)::int AS blocked, sum(succeeded)::int AS succeeded, sum(failed)::int AS failed, sum(canceled)::int AS canceled,
@@ -33,6 +33,68 @@ public sealed class JobReader(NpgsqlDataSource database)
             GROUP BY 1) h ON h.number = j.number
         """;
 
+    private const string AttemptColumns = """
+        SELECT a.task_id, a.token, a.number, s.worker, a.outcome, a.started_at, a.ended_at, a.exit_code, a.signal, a.error::text, a.cpu_seconds, a.peak_memory, a.log_size
+        FROM attempt a LEFT JOIN worker_session s ON s.id = a.session_id WHERE a.task_id = $task
+        UNION ALL
+        SELECT l.task_id, l.token, l.attempt, s.worker, NULL, l.leased_at, NULL, NULL, NULL, NULL, NULL, NULL,
+               coalesce((SELECT max("offset" + length(bytes)) FROM live_log g WHERE g.task_id = l.task_id AND g.token = l.token), 0)
+        FROM live l JOIN worker_session s ON s.id = l.session_id
+        WHERE l.task_id = $task AND NOT EXISTS (SELECT FROM attempt a WHERE a.task_id = $task AND a.number = l.attempt)
+        """;
+
+    // Tasks that have not ended, unfolded deltas counted.
+    private const string Open = """
+        (j.maps + j.reduces + j.commands + j.analyses - j.succeeded - j.failed - j.canceled - j.skipped
+         - coalesce(d.succeeded, 0) - coalesce(d.failed, 0) - coalesce(d.canceled, 0) - coalesce(d.skipped, 0))
+        """;
+
+    /// <summary>The job that a caller of a project means: by its own id (its name there), else by the hub's. Null when there is none in the project.</summary>
+    public async Task<JobView?> FindAsync(string project, string text, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        if (text.Length is 0 or > 128 || text.Contains('\0')) return null;
+        await using (var command = database.CreateCommand(JobColumns + " WHERE j.project = $1 AND j.name = $2"))
+        {
+            command.Parameters.AddWithValue(project);
+            command.Parameters.AddWithValue(text);
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            if (await reader.ReadAsync(ct)) return ReadJob(reader);
+        }
+
+        return JobId.TryRead(text) is { } id && await GetAsync(id, ct) is { } job && job.Project == project ? job : null;
+    }
+
+    /// <summary>The last attempt of each task that has had one, by the task's id.</summary>
+    public async Task<Dictionary<long, AttemptView>> LastAttemptsAsync(IReadOnlyCollection<long> tasks, CancellationToken ct)
+    {
+        var last = new Dictionary<long, AttemptView>(tasks.Count);
+        if (tasks.Count == 0) return last;
+        await using var command = database.CreateCommand($"""
+            SELECT a.* FROM unnest($1::bigint[]) AS t(id) CROSS JOIN LATERAL (SELECT * FROM ({AttemptColumns}) u ORDER BY number DESC LIMIT 1) a
+            """.Replace("$task", "t.id", StringComparison.Ordinal));
+        command.Parameters.AddWithValue(tasks.ToArray());
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            var attempt = ReadAttempt(reader);
+            last[attempt.TaskId] = attempt;
+        }
+
+        return last;
+    }
+
+    /// <summary>How many jobs a filter finds, its page left aside.</summary>
+    public async Task<long> CountAsync(JobFilter filter, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(filter);
+        await using var command = database.CreateCommand();
+        // What only the job's own row decides needs neither its deltas nor its leases.
+        var from = filter.Stage is null && filter.State is null or >= JobState.Succeeded ? "FROM job j" : JobColumns[JobColumns.IndexOf("FROM job j", StringComparison.Ordinal)..];
+        command.CommandText = $"SELECT count(*) {from}{ConditionsOf(filter with { After = null, Limit = null }, command)}";
+        return (long)(await command.ExecuteScalarAsync(ct))!;
+    }
+
     /// <summary>One job, or null.</summary>
     public async Task<JobView?> GetAsync(JobId id, CancellationToken ct)
     {
@@ -46,37 +108,7 @@ public sealed class JobReader(NpgsqlDataSource database)
     public async IAsyncEnumerable<JobView> ListAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
     {
         await using var command = database.CreateCommand();
-        var where = new List<string>();
-        void Where(string condition, object value)
-        {
-            command.Parameters.AddWithValue(value);
-            where.Add(condition.Replace("?", "$" + command.Parameters.Count, StringComparison.Ordinal));
-        }
-
-        if (filter.Family is { } family) Where("j.family = ?", (short)family);
-        if (filter.Project is { } project) Where("j.project = ?", project);
-        if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
-        if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);
-        switch (filter.State)
-        {
-            // A job reads as canceling from the request on and as running from the first lease on: state alone does not say it.
-            case JobState.Canceling: where.Add("j.state < 4 AND j.stop = 1"); break;
-            case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
-            case JobState.Running:
-                // By number from what runs, which the slots bound, and not by a walk over everything that waits.
-                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
-                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${command.Parameters.Count}), 0)";
-                where.Add($"""
-                    j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
-                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{before}{newest})
-                        || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
-                        || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
-                    """);
-                break;
-            case JobState.Queued: where.Add("j.state = 0 AND j.stop = 0 AND NOT j.paused AND h.number IS NULL AND d.started_at IS NULL"); break;
-            case { } ended: Where("j.state = ?", (short)ended); break;
-        }
-
+        var conditions = ConditionsOf(filter, command);
         var limit = "";
         if (filter.Limit is { } n)
         {
@@ -84,7 +116,7 @@ public sealed class JobReader(NpgsqlDataSource database)
             limit = " LIMIT $" + command.Parameters.Count;
         }
 
-        command.CommandText = JobColumns + (where.Count == 0 ? "" : " WHERE " + string.Join(" AND ", where)) + " ORDER BY j.number DESC" + limit;
+        command.CommandText = JobColumns + conditions + " ORDER BY j.number DESC" + limit;
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) yield return ReadJob(reader);
     }
@@ -146,31 +178,13 @@ public sealed class JobReader(NpgsqlDataSource database)
     public async Task<IReadOnlyList<AttemptView>> AttemptsAsync(JobId id, TaskKind kind, int index, CancellationToken ct)
     {
         if (await FindAsync(id, ct) is not { } job || job.Layout.IdOf(kind, index) is not { } taskId) return [];
-        await using var command = database.CreateCommand("""
-            SELECT a.token, a.number, s.worker, a.outcome, a.started_at, a.ended_at, a.exit_code, a.signal, a.error::text, a.cpu_seconds, a.peak_memory, a.log_size
-            FROM attempt a LEFT JOIN worker_session s ON s.id = a.session_id WHERE a.task_id = $1
-            UNION ALL
-            SELECT l.token, l.attempt, s.worker, NULL, l.leased_at, NULL, NULL, NULL, NULL, NULL, NULL,
-                   coalesce((SELECT max("offset" + length(bytes)) FROM live_log g WHERE g.task_id = l.task_id AND g.token = l.token), 0)
-            FROM live l JOIN worker_session s ON s.id = l.session_id
-            WHERE l.task_id = $1 AND NOT EXISTS (SELECT FROM attempt a WHERE a.task_id = $1 AND a.number = l.attempt)
-            ORDER BY 2
-            """);
+        await using var command = database.CreateCommand(AttemptColumns.Replace("$task", "$1", StringComparison.Ordinal) + " ORDER BY number");
         command.Parameters.AddWithValue(taskId);
         await using var reader = await command.ExecuteReaderAsync(ct);
         var attempts = new List<AttemptView>();
         while (await reader.ReadAsync(ct))
         {
-            attempts.Add(new()
-            {
-                Token = reader.GetGuid(0), TaskId = taskId, Number = reader.GetInt32(1), Worker = Text(reader, 2),
-                Outcome = reader.IsDBNull(3) ? null : (AttemptOutcome)reader.GetInt16(3),
-                StartedAt = Time(reader, 4), EndedAt = Time(reader, 5),
-                ExitCode = reader.IsDBNull(6) ? null : reader.GetInt32(6), Signal = reader.IsDBNull(7) ? null : reader.GetInt32(7),
-                Error = Json<AttemptError>(reader, 8),
-                CpuSeconds = reader.IsDBNull(9) ? null : reader.GetFloat(9), PeakMemoryBytes = reader.IsDBNull(10) ? null : reader.GetInt64(10),
-                LogSize = reader.GetInt64(11),
-            });
+            attempts.Add(ReadAttempt(reader));
         }
 
         return attempts;
@@ -187,6 +201,50 @@ public sealed class JobReader(NpgsqlDataSource database)
         if (!await reader.ReadAsync(ct)) return null;
         return new(new(reader.GetInt64(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt32(3), reader.GetInt32(4)),
             reader.IsDBNull(5) ? 0 : reader.GetInt64(5), reader.GetBoolean(6));
+    }
+
+    private static string ConditionsOf(JobFilter filter, NpgsqlCommand command)
+    {
+        var where = new List<string>();
+        void Where(string condition, object value)
+        {
+            command.Parameters.AddWithValue(value);
+            where.Add(condition.Replace("?", "$" + command.Parameters.Count, StringComparison.Ordinal));
+        }
+
+        if (filter.Ended is { } ended) where.Add(ended ? "j.state >= 4" : "j.state < 4");
+        switch (filter.Stage)
+        {
+            case JobStage.Waiting: where.Add($"j.state < 4 AND j.stop <> 1 AND coalesce(h.leased, 0) + coalesce(h.running, 0) = 0 AND {Open} > 0"); break;
+            case JobStage.Starting: where.Add("j.state < 4 AND j.stop <> 1 AND coalesce(h.running, 0) = 0 AND h.leased > 0"); break;
+            case JobStage.Running: where.Add($"j.state < 4 AND (j.stop = 1 OR h.running > 0 OR coalesce(h.leased, 0) + coalesce(h.running, 0) = 0 AND {Open} = 0)"); break;
+        }
+
+        if (filter.Family is { } family) Where("j.family = ?", (short)family);
+        if (filter.Project is { } project) Where("j.project = ?", project);
+        if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
+        if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);
+        switch (filter.State)
+        {
+            // A job reads as canceling from the request on and as running from the first lease on: state alone does not say it.
+            case JobState.Canceling: where.Add("j.state < 4 AND j.stop = 1"); break;
+            case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
+            case JobState.Running:
+                // By number from what runs, which the slots bound, and not by a walk over everything that waits.
+                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
+                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${command.Parameters.Count}), 0)";
+                where.Add($"""
+                    j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
+                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{before}{newest})
+                        || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
+                        || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
+                    """);
+                break;
+            case JobState.Queued: where.Add("j.state = 0 AND j.stop = 0 AND NOT j.paused AND h.number IS NULL AND d.started_at IS NULL"); break;
+            case { } terminal: Where("j.state = ?", (short)terminal); break;
+        }
+
+        return where.Count == 0 ? "" : " WHERE " + string.Join(" AND ", where);
     }
 
     private static TaskSplit SplitOf(string path, long size, int part, long splitSize, bool wholeObjects)
@@ -220,7 +278,7 @@ public sealed class JobReader(NpgsqlDataSource database)
 
         return new JobView
         {
-            Id = new(reader.GetGuid(0)), Number = reader.GetInt64(1), Family = (JobFamily)reader.GetInt16(2), Project = reader.GetString(3),
+            Id = new(reader.GetGuid(0)), Number = reader.GetInt64(1), Name = Text(reader, 26), Family = (JobFamily)reader.GetInt16(2), Project = reader.GetString(3),
             User = Text(reader, 4), Title = Text(reader, 5), Labels = Json<Dictionary<string, string>>(reader, 6) ?? [], Priority = reader.GetInt16(7),
             State = state, Paused = paused, CreatedAt = reader.GetFieldValue<DateTimeOffset>(11), StartedAt = startedAt, EndedAt = Time(reader, 13),
             Details = reader.GetString(14), Error = Json<JobError>(reader, 15),
@@ -228,6 +286,17 @@ public sealed class JobReader(NpgsqlDataSource database)
             Counters = counters,
         };
     }
+
+    private static AttemptView ReadAttempt(NpgsqlDataReader reader) => new()
+    {
+        TaskId = reader.GetInt64(0), Token = reader.GetGuid(1), Number = reader.GetInt32(2), Worker = Text(reader, 3),
+        Outcome = reader.IsDBNull(4) ? null : (AttemptOutcome)reader.GetInt16(4),
+        StartedAt = Time(reader, 5), EndedAt = Time(reader, 6),
+        ExitCode = reader.IsDBNull(7) ? null : reader.GetInt32(7), Signal = reader.IsDBNull(8) ? null : reader.GetInt32(8),
+        Error = Json<AttemptError>(reader, 9),
+        CpuSeconds = reader.IsDBNull(10) ? null : reader.GetFloat(10), PeakMemoryBytes = reader.IsDBNull(11) ? null : reader.GetInt64(11),
+        LogSize = reader.GetInt64(12),
+    };
 
     private static string? Text(NpgsqlDataReader reader, int i) => reader.IsDBNull(i) ? null : reader.GetString(i);
 

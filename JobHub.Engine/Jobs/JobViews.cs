@@ -9,6 +9,8 @@ public sealed record JobView
 {
     public required JobId Id { get; init; }
     public required long Number { get; init; }
+    /// <summary>The caller's own id of the job.</summary>
+    public string? Name { get; init; }
     public required JobFamily Family { get; init; }
     public required string Project { get; init; }
     public string? User { get; init; }
@@ -25,6 +27,11 @@ public sealed record JobView
     public required TaskCounts Tasks { get; init; }
     /// <summary>0..1: ended tasks of all.</summary>
     public double Progress => Tasks.Total == 0 ? (State.IsTerminal ? 1 : 0) : (double)Tasks.Succeeded / Tasks.Total;
+    /// <summary>Where a job that has not ended stands.</summary>
+    public JobStage Stage => State == JobState.Canceling || Tasks.Running > 0 ? JobStage.Running
+        : Tasks.Leased > 0 ? JobStage.Starting
+        : Tasks.Ready + Tasks.Blocked > 0 ? JobStage.Waiting : JobStage.Running;
+
     /// <summary>Counters of winning attempts only.</summary>
     public required Dictionary<string, long> Counters { get; init; }
 }
@@ -99,11 +106,26 @@ public sealed record AttemptView
     public long LogSize { get; init; }
 }
 
+/// <summary>How far a job that has not ended has come, as its attempts show it.</summary>
+public enum JobStage
+{
+    /// <summary>No worker has it: it waits, or waits again for a retry.</summary>
+    Waiting,
+    /// <summary>A worker has claimed it and has not said that it runs.</summary>
+    Starting,
+    /// <summary>It runs, or is on its way to its end.</summary>
+    Running,
+}
+
 /// <summary>Filter of a job list. Keyset paging: newest first, after this number.</summary>
 public sealed record JobFilter
 {
     public JobFamily? Family { get; init; }
     public JobState? State { get; init; }
+    /// <summary>Only jobs that have not ended, at this stage.</summary>
+    public JobStage? Stage { get; init; }
+    /// <summary>Only jobs that have ended (true) or have not (false).</summary>
+    public bool? Ended { get; init; }
     public string? Project { get; init; }
     public string? Text { get; init; }
     /// <summary>Only jobs older than this one (exclusive).</summary>

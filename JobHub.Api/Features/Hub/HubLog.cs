@@ -1,23 +1,13 @@
-using System.Globalization;
 using JobHub.Api.Http;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
-using JobHub.Engine.Protocol;
 using JobHub.Engine.Tasks;
 
 namespace JobHub.Api.Features.Hub;
 
-/// <summary>
-/// <c>/hub/v1/jobs/{id}/log</c>: what an attempt printed, as bytes. <c>offset</c> counts the bytes that were printed, also where some were not kept;
-/// <c>JobHub-Log-Size</c> is how many that are and <c>JobHub-Log-Gaps</c> the ranges left out (offset+length, parted by commas).
-/// </summary>
+/// <summary><c>/hub/v1/jobs/{id}/log</c>.</summary>
 public static class HubLog
 {
-    private const string SizeHeader = "JobHub-Log-Size", GapsHeader = "JobHub-Log-Gaps", AttemptHeader = "JobHub-Log-Attempt";
-
-    // How late a printed line may be for a reader that follows.
-    private static readonly TimeSpan PollEvery = TimeSpan.FromMilliseconds(200);
-
     public static void MapLog(this RouteGroupBuilder jobs) =>
         jobs.MapMethods("/{id}/log", [HttpMethods.Get, HttpMethods.Head], ReadAsync)
             .Produces(200, contentType: "text/plain").ProducesProblem(400).ProducesProblem(404)
@@ -34,131 +24,12 @@ public static class HubLog
         }
 
         if (HubEndpoints.TaskOf(id, text) is not { } task || !await reader.HasTaskAsync(id, task.Kind, task.Index, ct)) return HubEndpoints.UnknownTask(id);
-        var attempt = (int?)request.QueryNumber("attempt", 1, int.MaxValue);
-        var offset = request.QueryNumber("offset", 0, long.MaxValue) ?? 0;
-        var slice = await logs.OpenAsync(id, task.Kind, task.Index, attempt, offset, ct);
-        if (request.QueryFlag("follow") && HttpMethods.IsGet(request.Method)) return new Following(reader, logs, id, task, attempt, offset, slice);
-        if (slice is null)
-        {
-            // A task that has not run has printed nothing; an attempt that was asked for by number is there or is not.
-            return attempt is null ? TypedResults.Text("", "text/plain") : Problems.NotFound("attempt-not-found", $"The task has no attempt {attempt}.");
-        }
-
-        return await WholeAsync(context, logs, id, task, slice, offset);
+        return await AttemptLog.ReadAsync(context, reader, logs, id, task, ct);
     }
 
     private static async Task<string> OnlyTaskAsync(JobReader reader, JobId id, CancellationToken ct)
     {
         await foreach (var only in reader.TasksAsync(id, new TaskFilter { Limit = 1 }, ct)) return only.Name;
         return "";
-    }
-
-    private static async Task<IResult> WholeAsync(HttpContext context, LogReader logs, JobId id, (TaskKind Kind, int Index) task, LogSlice slice, long offset)
-    {
-        Describe(context.Response, slice);
-        if (slice.Rest is { } unread) await unread.DisposeAsync();
-        var size = KeptFrom(slice, offset);
-        return new BytesResult
-        {
-            Size = size,
-            ContentType = "text/plain; charset=utf-8",
-            // While it grows the same size means the same bytes.
-            ETag = string.Create(CultureInfo.InvariantCulture, $"{slice.Attempt}-{offset}-{size}{(slice.Ended ? "" : "-live")}"),
-            Open = async (from, _, cancel) =>
-            {
-                var again = await logs.OpenAsync(id, task.Kind, task.Index, slice.Attempt, offset, cancel);
-                var stream = again?.Rest ?? new MemoryStream(again?.Content.ToArray() ?? [], writable: false);
-                // A place in the kept bytes is not an offset: gaps stand between them.
-                await SkipAsync(stream, from, cancel);
-                return stream;
-            },
-        };
-    }
-
-    /// <summary>Kept bytes from an offset on.</summary>
-    private static long KeptFrom(LogSlice slice, long offset)
-    {
-        if (slice.Rest is null) return slice.Content.Length;
-        var lost = 0L;
-        foreach (var gap in slice.Gaps) lost += Math.Max(0, gap.Offset + gap.Length - Math.Max(gap.Offset, offset));
-        return Math.Max(0, slice.Size - offset - lost);
-    }
-
-    private static async Task SkipAsync(Stream stream, long count, CancellationToken ct)
-    {
-        var buffer = new byte[Math.Min(count, 64 << 10)];
-        while (count > 0)
-        {
-            var read = await stream.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, count)), ct);
-            if (read == 0) return;
-            count -= read;
-        }
-    }
-
-    private static void Describe(HttpResponse response, LogSlice slice)
-    {
-        response.Headers[SizeHeader] = slice.Size.ToString(CultureInfo.InvariantCulture);
-        response.Headers[AttemptHeader] = slice.Attempt.ToString(CultureInfo.InvariantCulture);
-        if (slice.Gaps.Length > 0) response.Headers[GapsHeader] = Text(slice.Gaps);
-    }
-
-    private static string Text(LogGap[] gaps) => string.Join(',', gaps.Select(static gap => string.Create(CultureInfo.InvariantCulture, $"{gap.Offset}+{gap.Length}")));
-
-    /// <summary>The bytes as they are printed, until the attempt has ended, the job has, the caller goes or the host stops.</summary>
-    private sealed class Following(JobReader reader, LogReader logs, JobId id, (TaskKind Kind, int Index) task, int? attempt, long offset, LogSlice? first) : IResult
-    {
-        public async Task ExecuteAsync(HttpContext httpContext)
-        {
-            var clock = httpContext.RequestServices.GetRequiredService<TimeProvider>();
-            var stopping = httpContext.RequestServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
-            using var end = CancellationTokenSource.CreateLinkedTokenSource(httpContext.RequestAborted, stopping);
-            var response = httpContext.Response;
-            response.ContentType = "text/plain; charset=utf-8";
-            response.Headers.CacheControl = "no-store";
-            response.Headers["X-Accel-Buffering"] = "no";
-            if (first is not null) Describe(response, first);
-            try
-            {
-                await response.StartAsync(end.Token);
-                await FollowAsync(response, clock, end.Token);
-            }
-            catch (OperationCanceledException) when (end.IsCancellationRequested)
-            {
-                // The normal end of a log that is followed.
-            }
-        }
-
-        private async Task FollowAsync(HttpResponse response, TimeProvider clock, CancellationToken ct)
-        {
-            var (slice, at, number) = (first, offset, attempt);
-            while (true)
-            {
-                var before = at;
-                if (slice is not null)
-                {
-                    // Once begun, one attempt's log is not continued with another's.
-                    number ??= slice.Attempt;
-                    if (slice.Rest is { } rest)
-                    {
-                        await using (rest) await rest.CopyToAsync(response.Body, ct);
-                    }
-                    else
-                    {
-                        await response.Body.WriteAsync(slice.Content, ct);
-                    }
-
-                    at = Math.Max(at, slice.Size);
-                    await response.Body.FlushAsync(ct);
-                    if (slice.Ended) return;
-                }
-                else if (await reader.GetAsync(id, ct) is not { State.IsTerminal: false })
-                {
-                    return;
-                }
-
-                if (at == before) await Task.Delay(PollEvery, clock, ct);
-                slice = await logs.OpenAsync(id, task.Kind, task.Index, number, at, ct);
-            }
-        }
     }
 }

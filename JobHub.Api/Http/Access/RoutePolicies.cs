@@ -21,6 +21,10 @@ public static class RoutePolicies
         ("/alive", RoutePolicy.Public),
         ("/openapi", RoutePolicy.Public),
         ("/api/v1", RoutePolicy.Family),
+        ("/jobs", RoutePolicy.Family),
+        ("/submission", RoutePolicy.Family),
+        ("/status", RoutePolicy.Family),
+        ("/files", RoutePolicy.Family),
         ("/hub/v1", RoutePolicy.Family),
         ("/agent/v1", RoutePolicy.Agents),
     ];
