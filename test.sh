@@ -57,7 +57,7 @@ need() {
 install_missing() {
     missing=()
     ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb postgresql
-    need radosgw radosgw; need ceph-mon ceph-mon; need ceph-osd ceph-osd
+    need radosgw radosgw; need ceph-mon ceph-mon; need ceph-osd ceph-osd; need rabbitmq-server rabbitmq-server
     need bwrap bubblewrap; need mawk mawk; need python3 python3; need setsid util-linux; need curl curl; need ps procps
     # The samples in C.
     need cc gcc; [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)

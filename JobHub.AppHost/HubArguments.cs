@@ -16,6 +16,8 @@ internal sealed record HubArguments
     public required bool Web { get; init; }
     /// <summary>The same API on further ports, for clients of the systems it stands in for.</summary>
     public required IReadOnlyList<int> AlsoListen { get; init; }
+    /// <summary>Address of the broker that is told about jobs; null = what ConnectionStrings:rabbitmq says. A secret: a password may stand in it.</summary>
+    public string? RabbitMq { get; init; }
     /// <summary>Null = no demo.</summary>
     public DemoArguments? Demo { get; init; }
 
@@ -32,11 +34,12 @@ internal sealed record HubArguments
         });
         var noWeb = new Option<bool>("--no-web") { Description = "Without the dashboard", Recursive = true };
         var alsoListen = new Option<string>("--also-listen") { Description = "Further ports for the same API, with commas between", Recursive = true, HelpName = "PORT,..." };
+        var rabbit = new Option<string>("--rabbitmq") { Description = "Broker that gets a message about each ended job: amqp://user:password@host:port. Or set ConnectionStrings__rabbitmq", Recursive = true, HelpName = "URL" };
         var inputs = new Argument<string[]>("input") { Description = "Files or folders of text; default: the text of this repository", Arity = ArgumentArity.ZeroOrMore, HelpName = "FILE|FOLDER" };
         var once = new Option<bool>("--once") { Description = "Stop everything when the demo ends; exit code 0 only when its result is right" };
         var demo = new Command("demo", "Start the hub and count the words of a text with it") { inputs, once };
         demo.SetAction(_ => 0);
-        var root = new RootCommand("Starts JobHub: Postgres, API, worker and dashboard, all on 127.0.0.1") { data, apiPort, webPort, slots, noWeb, alsoListen, demo };
+        var root = new RootCommand("Starts JobHub: Postgres, API, worker and dashboard, all on 127.0.0.1") { data, apiPort, webPort, slots, noWeb, alsoListen, rabbit, demo };
         root.SetAction(_ => 0);
 
         var parsed = root.Parse(args);
@@ -51,11 +54,14 @@ internal sealed record HubArguments
             if (!int.TryParse(text, out var port) || port is < 1 or > 65535) return Wrong($"--also-listen: '{text}' is not a port (1 to 65535).");
             further.Add(port);
         }
+        var broker = parsed.GetValue(rabbit);
+        // Its text is not repeated: a password may stand in it.
+        if (broker is not null && BrokerAddress.Of(broker) is null) return Wrong("--rabbitmq is not an address of a broker (amqp://user:password@host:port).");
         var isDemo = parsed.CommandResult.Command == demo;
         var arguments = new HubArguments
         {
             Data = Path.GetFullPath(parsed.GetValue(data)!), ApiPort = parsed.GetValue(apiPort), WebPort = parsed.GetValue(webPort),
-            Slots = parsed.GetValue(slots), Web = !parsed.GetValue(noWeb), AlsoListen = further,
+            Slots = parsed.GetValue(slots), Web = !parsed.GetValue(noWeb), AlsoListen = further, RabbitMq = broker,
             Demo = isDemo ? new DemoArguments(parsed.GetValue(inputs) ?? [], parsed.GetValue(once)) : null,
         };
         var ports = further.Prepend(arguments.ApiPort).ToList();
@@ -86,3 +92,13 @@ internal sealed record HubArguments
 
 /// <summary>What the demo counts, and whether the hub stops after it.</summary>
 internal sealed record DemoArguments(IReadOnlyList<string> Inputs, bool Once);
+
+/// <summary>The part of a broker's address that may be shown.</summary>
+internal static class BrokerAddress
+{
+    /// <summary>host:port, or null when it is no address of a broker.</summary>
+    public static string? Of(string? text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri is { Scheme: "amqp" or "amqps", Host.Length: > 0 }
+            ? $"{uri.Host}:{(uri.Port > 0 ? uri.Port : uri.Scheme == "amqps" ? 5671 : 5672)}"
+            : null;
+}

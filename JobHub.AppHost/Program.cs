@@ -29,6 +29,13 @@ try
         .WithEnvironment("JobHub__Auth__AdminTokenFile", folder.AdminToken)
         .WithEnvironment("JobHub__Auth__WorkerTokenFile", folder.WorkerToken)
         .WithEnvironment("JobHub__Web__Origin", hub.Web ? $"http://127.0.0.1:{hub.WebPort},http://localhost:{hub.WebPort}" : null);
+    if (hub.RabbitMq is { } address) builder.Configuration["ConnectionStrings:rabbitmq"] = address;
+    if (builder.Configuration["ConnectionStrings:rabbitmq"] is { Length: > 0 } broker)
+    {
+        if (BrokerAddress.Of(broker) is null) throw new HubStartException("ConnectionStrings:rabbitmq is not an address of a broker (amqp://user:password@host:port).");
+        api.WithReference(builder.AddConnectionString("rabbitmq"));
+    }
+
     foreach (var port in hub.AlsoListen) api.WithHttpEndpoint(port: port, targetPort: port, name: $"http-{port}", isProxied: false);
 
     builder.AddProject("worker", "../JobHub.Worker/JobHub.Worker.csproj")
@@ -39,7 +46,8 @@ try
         .WithReference(api.GetEndpoint("http")).WaitFor(api)
         .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
         .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
-        // A store of the environment is the Api's alone.
+        // A store and a broker of the environment are the Api's alone.
+        .WithEnvironment("ConnectionStrings__rabbitmq", null)
         .WithEnvironment("JobHub__Storage__Endpoint", null).WithEnvironment("JobHub__Storage__AccessKey", null).WithEnvironment("JobHub__Storage__SecretKey", null)
         .WithEnvironment("JobHub__Worker__Slots", $"{hub.Slots}")
         .WithEnvironment("JobHub__Worker__ScratchRoot", folder.Scratch)
@@ -55,6 +63,7 @@ try
             .WithReference(api.GetEndpoint("http")).WaitFor(api)
             .WithEnvironment("ASPNETCORE_ENVIRONMENT", "Development")
             .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
+            .WithEnvironment("ConnectionStrings__rabbitmq", null)
             .WithEnvironment("JobHub__Storage__AccessKey", null).WithEnvironment("JobHub__Storage__SecretKey", null)
             .WithEnvironment("JobHub__Web__TokenFile", folder.AdminToken);
     }

@@ -139,6 +139,13 @@ internal sealed class HostedProcess : IDisposable
         return inTime;
     }
 
+    /// <summary>Writes to the input that was held.</summary>
+    public void Write(string text)
+    {
+        process.StandardInput.Write(text);
+        process.StandardInput.Flush();
+    }
+
     public void KillSession() => KillSession(ProcessId, includeLeader: !Exited.IsCompleted);
 
     /// <summary>Kills the leader of a session and all in it.</summary>

@@ -181,14 +181,18 @@ internal sealed class LocalHost : IAsyncDisposable
         };
         foreach (var (name, value) in quieter)
             if (Environment.GetEnvironmentVariable(name) is null) environment[name] = value;
-        foreach (var database in project.Databases) environment[$"ConnectionStrings__{database.Name}"] = ConnectionString(database);
+        foreach (var connection in project.Connections) environment[$"ConnectionStrings__{connection.Name}"] = ConnectionString(connection);
         foreach (var service in project.Services) environment[$"services__{service.Resource.Name}__{service.EndpointName}__0"] = service.Endpoint.Address;
         foreach (var (name, value) in project.Environment) environment[name] = value;
         return environment;
     }
 
-    private string ConnectionString(PostgresDatabaseResource database) =>
-        configuration.GetConnectionString(database.Name) is { Length: > 0 } given ? given : clusters[database.Parent].ConnectionString(database.DatabaseName);
+    private string ConnectionString(IResourceWithConnectionString resource) => resource switch
+    {
+        _ when configuration.GetConnectionString(resource.Name) is { Length: > 0 } given => given,
+        PostgresDatabaseResource database => clusters[database.Parent].ConnectionString(database.DatabaseName),
+        _ => throw new HubStartException($"ConnectionStrings:{resource.Name} is not set."),
+    };
 
     private async Task WaitHealthyAsync(ProjectResource project, Supervisor supervisor, CancellationToken cancellationToken)
     {
@@ -221,6 +225,8 @@ internal sealed class LocalHost : IAsyncDisposable
         var line = $"JobHub is ready  api {projects["api"].Endpoints[0].Address}";
         if (projects.TryGetValue("web", out var web)) line += $"  dashboard {web.Endpoints[0].Address}";
         line += $"  data {folder.Root}";
+        if (projects["api"].Connections.Exists(c => c.Name == "rabbitmq") && BrokerAddress.Of(configuration.GetConnectionString("rabbitmq")) is { } broker)
+            line += $"  messages to {configuration["JobHub:RabbitMq:Queue"] ?? "job_response"} at {broker}";
         foreach (var cluster in clusters.Values.Where(c => !c.DataFolder.StartsWith(folder.Root + "/", StringComparison.Ordinal))) line += $"  postgres {cluster.DataFolder}";
         return line;
     }

@@ -149,8 +149,9 @@ internal sealed class PostgresCluster : IDisposable
     private static Dictionary<string, string?> Environment()
     {
         var environment = new Dictionary<string, string?> { ["LC_ALL"] = "C.UTF-8" };
+        // Neither its own settings nor other parts' passwords: what runs as its user can read its environment.
         foreach (string name in System.Environment.GetEnvironmentVariables().Keys)
-            if (name.StartsWith("PG", StringComparison.Ordinal)) environment[name] = null;
+            if (name.StartsWith("PG", StringComparison.Ordinal) || name.StartsWith("ConnectionStrings", StringComparison.OrdinalIgnoreCase)) environment[name] = null;
         return environment;
     }
 

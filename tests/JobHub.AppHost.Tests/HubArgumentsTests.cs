@@ -19,11 +19,13 @@ public class HubArgumentsTests
     [Fact]
     public void Arguments_AllGiven_AreRead()
     {
-        var (hub, _, _) = Read("--data", "/tmp/x", "--api-port", "1234", "--web-port", "1235", "--slots", "0", "--no-web", "--also-listen", "5000, 8080");
+        var (hub, _, _) = Read("--data", "/tmp/x", "--api-port", "1234", "--web-port", "1235", "--slots", "0", "--no-web", "--also-listen", "5000, 8080",
+            "--rabbitmq", "amqps://hub:secret@mq.example.net");
 
         Assert.NotNull(hub);
         Assert.Equal(("/tmp/x", 1234, 1235, 0, false), (hub.Data, hub.ApiPort, hub.WebPort, hub.Slots, hub.Web));
         Assert.Equal([5000, 8080], hub.AlsoListen);
+        Assert.Equal("amqps://hub:secret@mq.example.net", hub.RabbitMq);
     }
 
     [Theory]
@@ -48,6 +50,8 @@ public class HubArgumentsTests
     [InlineData("--also-listen", "5000,abc")]
     [InlineData("--also-listen", "4750")]
     [InlineData("--api-port", "4751")]
+    [InlineData("--rabbitmq", "http://hub:sesame@mq")]
+    [InlineData("--rabbitmq", "mq.example.net:sesame")]
     [InlineData("--once")]
     [InlineData("--frobnicate")]
     [InlineData("start")]
@@ -60,6 +64,8 @@ public class HubArgumentsTests
         Assert.Null(hub);
         Assert.Equal(2, code);
         Assert.Single(error.Trim().Split('\n'));
+        // An address may hold a password.
+        Assert.DoesNotContain("sesame", error);
     }
 
     [Fact]
@@ -70,7 +76,7 @@ public class HubArgumentsTests
 
         Assert.Null(hub);
         Assert.Equal(0, code);
-        foreach (var option in new[] { "--data", "--api-port", "--web-port", "--slots", "--no-web", "--also-listen", "demo" }) Assert.Contains(option, output.ToString());
+        foreach (var option in new[] { "--data", "--api-port", "--web-port", "--slots", "--no-web", "--also-listen", "--rabbitmq", "demo" }) Assert.Contains(option, output.ToString());
     }
 
     private static (HubArguments? Hub, int Code, string Error) Read(params string[] args)

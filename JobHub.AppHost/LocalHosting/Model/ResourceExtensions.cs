@@ -25,13 +25,17 @@ public static class ResourceExtensions
     /// <summary>The cluster always stands in the data folder.</summary>
     public static IResourceBuilder<PostgresServerResource> WithDataVolume(this IResourceBuilder<PostgresServerResource> builder, string? name = null) => builder;
 
+    /// <summary>A server that runs elsewhere: its connection string is the configuration's.</summary>
+    public static IResourceBuilder<IResourceWithConnectionString> AddConnectionString(this IDistributedApplicationBuilder builder, string name) =>
+        builder.AddResource(new ConnectionStringResource(name));
+
     public static IResourceBuilder<ProjectResource> AddProject(this IDistributedApplicationBuilder builder, string name, string projectPath) =>
         builder.AddResource(new ProjectResource(name, projectPath));
 
     public static IResourceBuilder<ProjectResource> WithReference(
         this IResourceBuilder<ProjectResource> builder, IResourceBuilder<IResourceWithConnectionString> source)
     {
-        builder.Resource.Databases.Add((PostgresDatabaseResource)source.Resource);
+        builder.Resource.Connections.Add(source.Resource);
         return builder;
     }
 

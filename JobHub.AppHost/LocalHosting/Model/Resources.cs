@@ -51,6 +51,12 @@ public sealed class PostgresDatabaseResource(string name, string databaseName, P
     public PostgresServerResource Parent => server;
 }
 
+/// <summary>Something that runs elsewhere; ConnectionStrings:name says where.</summary>
+internal sealed class ConnectionStringResource(string name) : IResourceWithConnectionString
+{
+    public string Name => name;
+}
+
 /// <summary>A project of this solution, run as a process.</summary>
 public sealed class ProjectResource(string name, string projectPath) : IResource
 {
@@ -64,7 +70,7 @@ public sealed class ProjectResource(string name, string projectPath) : IResource
 
     internal List<HttpEndpoint> Endpoints { get; } = [];
 
-    internal List<PostgresDatabaseResource> Databases { get; } = [];
+    internal List<IResourceWithConnectionString> Connections { get; } = [];
 
     internal List<EndpointReference> Services { get; } = [];
 
