@@ -16,20 +16,24 @@ internal static class Machine
 
     /// <summary>CPU seconds so far of this process and everything it started that still lives or was waited for: Postgres, peers, hub processes.</summary>
     /// <remarks>Whatever is measured runs below this process, so that both sides of a comparison are counted alike.</remarks>
-    public static double CpuSeconds()
+    public static double CpuSeconds() => CpuByPart().Values.Sum();
+
+    /// <summary>The same by part: postgres, api, worker, programs (all that runs below the worker), and this process with what else it started.</summary>
+    public static SortedDictionary<string, double> CpuByPart()
     {
-        var all = new Dictionary<int, (int Parent, long Own)>();
+        var all = new Dictionary<int, Entry>();
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), CultureInfo.InvariantCulture, out var pid)) continue;
             try
             {
                 var stat = File.ReadAllText(folder + "/stat");
-                var f = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+                var end = stat.LastIndexOf(')');
+                var f = stat[(end + 2)..].Split(' ');
                 // After the name: state, parent, ... 11 utime, 12 stime, 13 and 14 those of children waited for.
-                all[pid] = (int.Parse(f[1], CultureInfo.InvariantCulture),
-                    long.Parse(f[11], CultureInfo.InvariantCulture) + long.Parse(f[12], CultureInfo.InvariantCulture)
-                    + long.Parse(f[13], CultureInfo.InvariantCulture) + long.Parse(f[14], CultureInfo.InvariantCulture));
+                all[pid] = new(int.Parse(f[1], CultureInfo.InvariantCulture), stat[(stat.IndexOf('(', StringComparison.Ordinal) + 1)..end],
+                    long.Parse(f[11], CultureInfo.InvariantCulture) + long.Parse(f[12], CultureInfo.InvariantCulture),
+                    long.Parse(f[13], CultureInfo.InvariantCulture) + long.Parse(f[14], CultureInfo.InvariantCulture), File.ReadAllText(folder + "/cmdline"));
             }
             catch (IOException)
             {
@@ -38,17 +42,33 @@ internal static class Machine
         }
 
         var self = Environment.ProcessId;
-        var total = 0L;
-        foreach (var (pid, (_, own)) in all)
+        var parts = new SortedDictionary<string, double>(StringComparer.Ordinal);
+        foreach (var (pid, entry) in all)
         {
             var at = pid;
-            for (var depth = 0; depth < 64 && at != self && all.TryGetValue(at, out var p); depth++) at = p.Parent;
-            if (at == self) total += own;
+            var below = false;
+            for (var depth = 0; depth < 64 && at != self && all.TryGetValue(at, out var p); depth++)
+            {
+                at = p.Parent;
+                below |= all.TryGetValue(at, out var parent) && PartOf(parent) == "worker";
+            }
+
+            if (at != self) continue;
+            var part = pid == self ? "benchmark" : below ? "programs" : PartOf(entry);
+            parts[part] = parts.GetValueOrDefault(part) + entry.Own * Tick;
+            var waited = part == "worker" ? "programs" : part;
+            parts[waited] = parts.GetValueOrDefault(waited) + entry.Waited * Tick;
         }
 
-        return total * Tick;
+        return parts;
     }
+
+    private static string PartOf(Entry entry) => entry.Name.StartsWith("postgres", StringComparison.Ordinal) ? "postgres"
+        : entry.CommandLine.Contains("JobHub.Api", StringComparison.Ordinal) ? "api"
+        : entry.CommandLine.Contains("JobHub.Worker", StringComparison.Ordinal) ? "worker" : "benchmark";
 
     private static string Cpu() =>
         File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "unknown processor";
+
+    private readonly record struct Entry(int Parent, string Name, long Own, long Waited, string CommandLine);
 }

@@ -7,14 +7,22 @@ namespace JobHub.Benchmarks.Measuring;
 /// <summary>One measured run: a rate (per second) or a time (ms), and the CPU it took.</summary>
 internal readonly record struct Sample(double Value, double WallSeconds, double CpuSeconds)
 {
+    /// <summary>CPU by part, where it was measured: milliseconds for each thing done.</summary>
+    public string Parts { get; private init; } = "";
+
     /// <summary>Measures work that does <paramref name="count"/> things.</summary>
     public static async Task<Sample> RateAsync(long count, Func<Task> work)
     {
-        var cpu = Machine.CpuSeconds();
+        var before = Machine.CpuByPart();
         var start = Stopwatch.GetTimestamp();
         await work();
         var wall = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        return new(count / wall, wall, Machine.CpuSeconds() - cpu);
+        var after = Machine.CpuByPart();
+        return new(count / wall, wall, after.Values.Sum() - before.Values.Sum())
+        {
+            Parts = string.Join(", ", after.Select(p => (p.Key, Cpu: (p.Value - before.GetValueOrDefault(p.Key)) * 1000 / count)).Where(p => p.Cpu >= 0.005)
+                .Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Key} {p.Cpu:F2}"))),
+        };
     }
 }
 
@@ -64,7 +72,7 @@ internal sealed record Table(string Title, string Unit, string Bar)
                     var sample = await contenders[i].Run();
                     rows[i].Samples.Add(sample);
                     await Console.Error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture,
-                        $"  {contenders[i].Name}: {sample.Value:N1} {Unit}, wall {sample.WallSeconds:F2} s, CPU {sample.CpuSeconds:F2} s"));
+                        $"  {contenders[i].Name}: {sample.Value:N1} {Unit}, wall {sample.WallSeconds:F2} s, CPU {sample.CpuSeconds:F2} s; ms each: {sample.Parts}"));
                 }
                 catch (Exception fault) when (contenders[i].Peer)
                 {

@@ -11,13 +11,15 @@ internal static class ExecBenchmark
     {
         var n = arguments.Number("n", 10_000);
         int? slots = arguments.Text("slots") is null ? null : arguments.Number("slots", 0);
-        await using var server = await BenchServer.StartAsync();
+        var statements = arguments.Flag("statements");
+        await using var server = await BenchServer.StartAsync(statements);
         using var peers = await NodePeers.InstallAsync(arguments);
         var table = new Table($"{n:N0} jobs of one command `true`, output captured, durable", "/s", "1,200/s");
         var contenders = new List<(string, bool, Func<Task<Sample>>)>
         {
-            ("JobHub, environment of the worker", false, () => HubAsync(server, n, slots, sandbox: false)),
-            ("JobHub, each in a sandbox", false, () => HubAsync(server, n / 4, slots, sandbox: true)),
+            ("JobHub, environment of the worker", false, () => HubAsync(server, n, slots, sandbox: false, statements: statements)),
+            ("JobHub, tasks of one job", false, () => HubAsync(server, n, slots, sandbox: false, oneJob: true, statements: statements)),
+            ("JobHub, each in a sandbox", false, () => HubAsync(server, n / 4, slots, sandbox: true, statements: statements)),
         };
         if (peers is not null)
         {
@@ -26,24 +28,28 @@ internal static class ExecBenchmark
         }
 
         contenders.Add(("GNU parallel -j8 --results", true, () => ParallelAsync(n / 4)));
-        await table.InterleaveAsync(arguments.Number("runs", 3), [.. contenders]);
+        // --only WORD: those whose name has it.
+        await table.InterleaveAsync(arguments.Number("runs", 3), [.. contenders.Where(c => c.Item1.Contains(arguments.Text("only") ?? "", StringComparison.Ordinal))]);
         table.Notes.Add("Every contender runs `sh -c true` and reads its output to the end. JobHub: from the worker's first claim until every job reads Succeeded.");
         return table;
     }
 
-    private static async Task<Sample> HubAsync(BenchServer server, int n, int? slots, bool sandbox)
+    private static async Task<Sample> HubAsync(BenchServer server, int n, int? slots, bool sandbox, bool oneJob = false, bool statements = false)
     {
         await using var hub = await BenchHub.StartAsync(server, inside: false);
         hub.StartWorker(slots);
         // The worker has opened its session and run some before the time is taken.
         await Work.SubmitSinglesAsync(hub.Engine.Jobs, 300, 300, "true", sandbox);
         await EndedAsync(hub, 60);
+        if (statements) await BenchServer.ForgetStatementsAsync(hub.Engine.Database);
         // Submitted in one transaction: the worker starts with the whole lot.
         var sample = await Sample.RateAsync(n, async () =>
         {
-            await Work.SubmitSinglesAsync(hub.Engine.Jobs, n, 5000, "true", sandbox);
+            if (oneJob) await hub.Engine.Jobs.SubmitAsync(Work.Job(n, "true", sandbox), new("bench", null, null), CancellationToken.None);
+            else await Work.SubmitSinglesAsync(hub.Engine.Jobs, n, 5000, "true", sandbox);
             await EndedAsync(hub, 120);
         });
+        if (statements) await Console.Error.WriteLineAsync(await BenchServer.StatementsAsync(hub.Engine.Database));
         await Work.CheckAsync(hub.Engine.Database, n + 300);
         return sample;
     }
