@@ -40,9 +40,9 @@ public sealed class JobContexts(NpgsqlDataSource database, SecretBox secrets) : 
 
         if (missing.Count == 0) return found;
         await using var command = database.CreateCommand("""
-            SELECT j.number, j.id, j.family, j.timeout_seconds, j.details::text, j.maps, j.reduces, j.commands, j.analyses, i.sealed, o.sealed, j.project
-            FROM job j LEFT JOIN secret i ON i.job = j.number AND i.name = 'input' LEFT JOIN secret o ON o.job = j.number AND o.name = 'output'
-            WHERE j.number = ANY($1)
+            SELECT j.number, j.id, j.family, j.timeout_seconds, j.details::text, j.maps, j.reduces, j.commands, j.analyses,
+                   (SELECT sealed FROM secret WHERE job = j.number AND name = 'input'), (SELECT sealed FROM secret WHERE job = j.number AND name = 'output'), j.project
+            FROM unnest($1::bigint[]) AS n(number) CROSS JOIN LATERAL (SELECT * FROM job WHERE job.number = n.number OFFSET 0) j
             """);
         command.Parameters.AddWithValue(missing.ToArray());
         await using var reader = await command.ExecuteReaderAsync(ct);

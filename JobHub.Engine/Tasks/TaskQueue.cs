@@ -1,5 +1,6 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Files;
+using JobHub.Engine.Postgres;
 using JobHub.Engine.Workers;
 using Npgsql;
 using NpgsqlTypes;
@@ -133,8 +134,8 @@ public sealed class TaskQueue(NpgsqlDataSource database)
     {
         var answers = new Dictionary<Guid, bool>(results.Count);
         if (results.Count == 0) return answers;
-        await using var command = database.CreateCommand(SucceedSql);
-        await SucceedAsync(command, results, answers, ct);
+        await using var batch = database.CreateBatch();
+        await SucceedAsync(batch, results, answers, ct);
         return answers;
     }
 
@@ -144,7 +145,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         var answers = new Dictionary<Guid, bool>(1);
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        await using (var command = new NpgsqlCommand(SucceedSql, connection)) await SucceedAsync(command, [result], answers, ct);
+        await using (var batch = new NpgsqlBatch(connection)) await SucceedAsync(batch, [result], answers, ct);
         if (answers.GetValueOrDefault(result.Token))
         {
             await using var publish = new NpgsqlCommand(FileSpace.PublishSql, connection);
@@ -156,8 +157,11 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         return answers;
     }
 
-    private static async Task SucceedAsync(NpgsqlCommand command, IReadOnlyList<Success> results, Dictionary<Guid, bool> answers, CancellationToken ct)
+    private static async Task SucceedAsync(NpgsqlBatch batch, IReadOnlyList<Success> results, Dictionary<Guid, bool> answers, CancellationToken ct)
     {
+        batch.BatchCommands.Add(new(KeyedPlans.Sql));
+        var command = new NpgsqlBatchCommand(SucceedSql);
+        batch.BatchCommands.Add(command);
         var p = command.Parameters;
         T[] Column<T>(Func<Success, T> of)
         {
@@ -178,7 +182,8 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         Nullable(r => r.LogGaps, NpgsqlDbType.Text);
         Nullable(r => r.Counters, NpgsqlDbType.Text);
         Nullable(r => r.Offsets, NpgsqlDbType.Bytea);
-        await using var reader = await command.ExecuteReaderAsync(ct);
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
         while (await reader.ReadAsync(ct)) answers[reader.GetGuid(0)] = reader.GetBoolean(1);
     }
 

@@ -1,14 +1,14 @@
 namespace JobHub.Worker.Agent;
 
 /// <summary>
-/// How many attempts to claim. Slots are filled; ahead of them only tiny tasks are taken, about 100 ms worth, so that the hub is asked a few times a second and not once a task.
+/// How many attempts to claim. Slots are filled; ahead of them only tiny tasks are taken, about 250 ms worth, so that the hub is asked a few times a second and not once a task.
 /// As soon as every slot has been busy for longer than a tiny task lasts, nothing is taken ahead.
 /// </summary>
 internal sealed class ClaimPlan(int slots)
 {
     private const double TinySeconds = 0.05;
-    private const double AheadSeconds = 0.1;
-    private const int MostAhead = 256;
+    private const double AheadSeconds = 0.25;
+    private const int MostAhead = 512;
     private readonly Lock _gate = new();
     private readonly long[] _since = new long[slots];
     private double _typical = 1;

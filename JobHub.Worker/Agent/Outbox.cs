@@ -17,8 +17,9 @@ public sealed class Outbox : IDisposable
     private const int BatchBytes = 4 << 20;
     private const int HeaderBytes = 4 + 4 + 8 + 16;
     private const long CompactAbove = 4 << 20;
-    // Under a stream of tiny tasks results gather for this long; a single one goes at once.
-    private static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(8);
+    // Under a stream of tiny tasks results gather, for this long a result of the last batch and at most so long; a single one goes at once.
+    private static readonly TimeSpan GatherEach = TimeSpan.FromMilliseconds(4);
+    private static readonly TimeSpan GatherMost = TimeSpan.FromMilliseconds(60);
 
     private readonly AgentClient _client;
     private readonly ILogger<Outbox> _logger;
@@ -29,6 +30,7 @@ public sealed class Outbox : IDisposable
     private readonly string _path;
     private SafeFileHandle? _file;
     private long _end, _lastSent;
+    private TimeSpan _gather = GatherEach;
     private TaskCompletionSource? _empty;
 
     private sealed record Record(long Session, Guid Token, ReadOnlyMemory<byte> Json);
@@ -82,6 +84,7 @@ public sealed class Outbox : IDisposable
             {
                 var answers = await _client.CompleteAsync(batch[0].Session, [.. batch.Select(r => r.Json)], ct);
                 _lastSent = _clock.GetTimestamp();
+                _gather = batch.Count * GatherEach < GatherMost ? batch.Count * GatherEach : GatherMost;
                 Forget(batch, answers);
                 backoff.Reset();
                 most = BatchRecords;
@@ -116,7 +119,7 @@ public sealed class Outbox : IDisposable
             if (count > 0)
             {
                 var sinceLast = _clock.GetElapsedTime(_lastSent);
-                if (count < BatchRecords && sinceLast < Gather) await Task.Delay(Gather - sinceLast, _clock, ct);
+                if (count < BatchRecords && sinceLast < _gather) await Task.Delay(_gather - sinceLast, _clock, ct);
                 return Take(most);
             }
             await _added.WaitAsync(ct);

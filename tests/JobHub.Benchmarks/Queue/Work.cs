@@ -38,7 +38,7 @@ internal static class Work
     public static async Task EndedAsync(NpgsqlDataSource database)
     {
         await using var command = database.CreateCommand("SELECT NOT EXISTS (SELECT FROM job WHERE state < 4)");
-        while (await command.ExecuteScalarAsync() is not true) await Task.Delay(5);
+        while (await command.ExecuteScalarAsync() is not true) await Task.Delay(20);
     }
 
     /// <summary>All jobs have succeeded and no row of the queue is left: what was measured was the whole work.</summary>

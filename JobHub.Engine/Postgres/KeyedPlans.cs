@@ -1,0 +1,14 @@
+namespace JobHub.Engine.Postgres;
+
+/// <summary>
+/// Planner settings for one transaction whose statements reach every row by its key, a batch at a time. A plan is made once (decision 0016), often while its tables are
+/// still empty; by their size then, reading them whole looks cheapest, and stays the plan when they have grown a thousandfold.
+/// </summary>
+internal static class KeyedPlans
+{
+    /// <summary>Sent before the statement, in the same transaction or the same batch (which is one).</summary>
+    public const string Sql = """
+        SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
+               set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)
+        """;
+}
