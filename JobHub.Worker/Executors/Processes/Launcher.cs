@@ -57,7 +57,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private LaunchedProgram Start(ProgramStart start, IsolationLevel level)
     {
         var file = Find(start);
-        if (!Directory.Exists(start.WorkingFolder)) throw new ProgramStartException($"The working folder {start.WorkingFolder} does not exist.");
+        var inTree = start.Tree is not null && level != IsolationLevel.Plain;
+        if (!inTree && !Directory.Exists(start.WorkingFolder)) throw new ProgramStartException($"The working folder {start.WorkingFolder} does not exist.");
         var argv = new List<ReadOnlyMemory<byte>>(1 + start.Arguments.Count + start.RawArguments.Count) { Encoding.UTF8.GetBytes(start.File) };
         foreach (var argument in start.Arguments) argv.Add(Encoding.UTF8.GetBytes(argument));
         argv.AddRange(start.RawArguments);
@@ -75,7 +76,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         }
 
         var attempt = Attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
-        foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
+        if (!inTree) foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
         Sandbox? sandbox = null;
         if (level == IsolationLevel.Plain) attempt.CanEscape = true;
         else sandbox = SandboxFor(attempt, file, start, level);
@@ -153,7 +154,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
                 argv.InsertRange(0, sandbox!.Enter(start.WorkingFolder).Select(word => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(word)));
             }
 
-            using var spawn = new Spawn(enters ? FindOnPath("nsenter", null) : file, argv, environment, start.WorkingFolder, descriptors)
+            using var spawn = new Spawn(enters ? FindOnPath("nsenter", null) : file, argv, environment, enters && start.Tree is not null ? "/" : start.WorkingFolder, descriptors)
             {
                 Namespaces = sandbox?.NamespaceFds,
                 // Only what is no attempt's runs as the worker itself: the holders of sandboxes and the guard.

@@ -11,6 +11,7 @@ public sealed partial class Launcher
 
     private Sandbox SandboxFor(AttemptPrograms attempt, string file, ProgramStart start, IsolationLevel level)
     {
+        if (start.Tree is { } tree) return attempt.SandboxFor("tree", () => Sandbox.Open(level, tree, start.Network, root, StartHolder));
         // Programs below a hidden folder or the host's /tmp are shown at their own path.
         var readable = IsCovered(file) ? file : null;
         var key = string.Join('\0', [start.WorkingFolder, start.TmpFolder ?? "", start.Network ? "n" : "", readable ?? "", .. start.WritableFolders]);
@@ -38,6 +39,10 @@ public sealed partial class Launcher
         var full = Path.GetFullPath(path);
         return full.StartsWith("/tmp/", StringComparison.Ordinal) || hidden.Any(folder => full.StartsWith(folder + "/", StringComparison.Ordinal));
     }
+
+    /// <summary>How the roots of trees are put together here.</summary>
+    /// <param name="more">Further paths that are not to be seen.</param>
+    internal RootPlan PlanRoots(IEnumerable<string> more) => new(options.ShownFolders?.Select(Path.GetFullPath) ?? ProcessOptions.DefaultShownFolders, [.. hidden, .. more], runAs);
 
     private string[] HiddenFolders()
     {
@@ -86,6 +91,48 @@ public sealed partial class Launcher
         };
         try
         {
+            Try(start, step);
+        }
+        finally
+        {
+            scratch.Remove(seen);
+            scratch.Remove(unseen);
+        }
+
+        TryTree(step);
+    }
+
+    /// <summary>The same for a tree, which asks more of the tools.</summary>
+    private void TryTree(IsolationLevel step)
+    {
+        var folder = scratch.Create($"try-{Guid.NewGuid():N}");
+        try
+        {
+            var plan = PlanRoots([]);
+            plan.MakeWritable(folder, "/job", 0x1ed);
+            plan.MakeWritable(folder, "/var/tmp", 0x1ff);
+            var tree = new TreeRoot(folder, plan.Compose(folder, [], _ => { }), null, [], 1 << 20);
+            var start = new ProgramStart
+            {
+                File = "/bin/sh", Arguments = ["-c", "test ! -e \"$0\" && : > x && : > /dev/null && : > /dev/shm/x && test ! -e /dev/fd/9 && test -r /proc/self/stat && ! (: > /usr/x) 2>&- && echo works", folder],
+                Environment = new Dictionary<string, string>(), WorkingFolder = "/job", Token = Guid.NewGuid(), MergeStderr = true, Network = true, Tree = tree,
+            };
+            Try(start, step);
+        }
+        catch (IOException e)
+        {
+            throw new ProgramStartException($"a root of its own cannot be put together: {e.Message}", e);
+        }
+        finally
+        {
+            scratch.Remove(folder);
+        }
+    }
+
+    private void Try(ProgramStart start, IsolationLevel step)
+    {
+        try
+        {
             using var program = Start(start, step);
             using var output = new StreamReader(new FileStream(program.Stdout, FileAccess.Read, 1, isAsync: false));
             var said = output.ReadToEnd().Trim();
@@ -97,8 +144,6 @@ public sealed partial class Launcher
 #pragma warning disable VSTHRD002
             EndAllAsync(start.Token, TimeSpan.Zero, CancellationToken.None).GetAwaiter().GetResult();
 #pragma warning restore VSTHRD002
-            scratch.Remove(seen);
-            scratch.Remove(unseen);
         }
     }
 

@@ -126,6 +126,39 @@ internal static unsafe partial class Libc
     [LibraryImport("libc")]
     public static partial int sigfillset(byte* set);
 
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int openat(int folder, byte* path, int flags, int mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int mkdirat(int folder, byte* path, int mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int unlinkat(int folder, byte* path, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int renameat(int folder, byte* path, int newFolder, byte* newPath);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int symlinkat(byte* target, int folder, byte* path);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fchmodat(int folder, byte* path, int mode, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fchmod(int fd, int mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fchown(int fd, int uid, int gid);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial long lseek(int fd, long offset, int whence);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint copy_file_range(int from, long* fromOffset, int to, long* toOffset, nint count, uint flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int statx(int folder, byte* path, int flags, uint mask, byte* buffer);
+
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int statx(int folder, string path, int flags, uint mask, byte* buffer);
 

@@ -28,6 +28,18 @@ public sealed class ProcessOptions
     /// <summary>Also hide home folders and per-user sockets (<c>/root /home /run/user</c>). False when programs need an interpreter below a home folder.</summary>
     public bool HideHomes { get; init; } = true;
 
+    /// <summary>
+    /// Host folders that commands with files of their own see, read-only; everything else of the host is not there for them. Null = <see cref="DefaultShownFolders"/>. Add
+    /// to it what programs need, never a folder that holds the hub's data or other people's files.
+    /// </summary>
+    public IReadOnlyList<string>? ShownFolders { get; init; }
+
+    /// <summary>Programs, libraries, settings, and what fonts, TeX and the resolver keep below /var and /run.</summary>
+    public static IReadOnlyList<string> DefaultShownFolders { get; } =
+    [
+        "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/sys", "/var/lib/texmf", "/var/cache/fontconfig", "/run/systemd/resolve",
+    ];
+
     /// <summary>How often the memory of attempts with a limit is sampled. Ten times as often once one has used half of its limit.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:00:10")]
     public TimeSpan MemorySample { get; init; } = TimeSpan.FromMilliseconds(250);

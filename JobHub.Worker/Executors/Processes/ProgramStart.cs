@@ -34,8 +34,15 @@ public sealed record ProgramStart
     public string? TmpFolder { get; init; }
     /// <summary>Host folders the program may write, besides its working folder.</summary>
     public IReadOnlyList<string> WritableFolders { get; init; } = [];
+    /// <summary>
+    /// The program's own root instead of a view of the host; <see cref="WorkingFolder"/> is then a path inside. Counts with <see cref="Sandbox"/> on a step of the ladder that
+    /// isolates; the caller starts it otherwise.
+    /// </summary>
+    public TreeRoot? Tree { get; init; }
     /// <summary>Kill above this; 0 = no limit.</summary>
     public long MemoryLimitBytes { get; init; }
+    /// <summary>Cores reserved for it, as a share against other programs where the worker may say so; 0 = none in particular.</summary>
+    public int Cpus { get; init; }
     /// <summary>Give the program a pipe to read; else its stdin is /dev/null.</summary>
     public bool PipeStdin { get; init; }
     /// <summary>stderr goes into the same pipe as stdout.</summary>

@@ -47,11 +47,13 @@ internal sealed class Sandbox
     private readonly int first;
     private readonly int firstPidfd;
     private readonly string? ownTmp;
+    // The host's network cannot be entered by a plain user, and need not be.
+    private readonly bool network;
     private int closed;
 
-    private Sandbox(LaunchedProgram holder, int first, int firstPidfd, int[]? namespaces, string? ownTmp)
+    private Sandbox(LaunchedProgram holder, int first, int firstPidfd, int[]? namespaces, bool network, string? ownTmp)
     {
-        (this.holder, this.first, this.firstPidfd, this.ownTmp) = (holder, first, firstPidfd, ownTmp);
+        (this.holder, this.first, this.firstPidfd, this.network, this.ownTmp) = (holder, first, firstPidfd, network, ownTmp);
         NamespaceFds = namespaces;
     }
 
@@ -64,17 +66,31 @@ internal sealed class Sandbox
     /// <summary>What a plain user puts in front of a program: nsenter, and a shell to go to the working folder inside.</summary>
     public IReadOnlyList<string> Enter(string folder) =>
     [
-        "nsenter", "-t", first.ToString(CultureInfo.InvariantCulture), "-U", "-m", "-n", "-p", "-i", "-u", "--preserve-credentials", "--",
+        "nsenter", "-t", first.ToString(CultureInfo.InvariantCulture), "-U", "-m", "-p", "-i", "-u", .. network ? Array.Empty<string>() : ["-n"], "--preserve-credentials", "--",
         "/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", folder,
     ];
 
     /// <summary>Opens one; blocks for some milliseconds.</summary>
     /// <param name="start">Starts the holder: file, arguments, pipes for stdin, stdout+stderr and (bubblewrap) descriptor 3.</param>
-    public static Sandbox Open(IsolationLevel level, SandboxFolders folders, bool network, bool root, Func<string, IReadOnlyList<string>, LaunchedProgram> start, string? ownTmp)
+    public static Sandbox Open(IsolationLevel level, SandboxFolders folders, bool network, bool root, Func<string, IReadOnlyList<string>, LaunchedProgram> start, string? ownTmp) =>
+        Open(
+            level == IsolationLevel.Bubblewrap
+                ? start("bwrap", [.. Bubblewrap(folders, network, root), "--info-fd", "2", "--", "/bin/sh", "-c", Hold])
+                : start("unshare", [.. Unshare(network, root), "--", "/bin/sh", "-c", UnshareScript, "sandbox", folders.Tmp, .. folders.Hidden, "--", .. folders.Writable, .. folders.Readable]),
+            root, network, ownTmp);
+
+    /// <summary>One whose programs see a tree of their own as the root.</summary>
+    public static Sandbox Open(IsolationLevel level, TreeRoot tree, bool network, bool root, Func<string, IReadOnlyList<string>, LaunchedProgram> start)
     {
-        var holder = level == IsolationLevel.Bubblewrap
-            ? start("bwrap", [.. Bubblewrap(folders, network, root), "--info-fd", "2", "--", "/bin/sh", "-c", Hold])
-            : start("unshare", [.. Unshare(network, root), "--", "/bin/sh", "-c", UnshareScript, "sandbox", folders.Tmp, .. folders.Hidden, "--", .. folders.Writable, .. folders.Readable]);
+        // bubblewrap starts the holder inside the new root: as root it must not run what a job brought with it. The script's shell stays outside.
+        var holder = level == IsolationLevel.Bubblewrap && !(root && tree.IsComposed)
+            ? start("bwrap", [.. TreeView.Bubblewrap(tree), .. network ? Array.Empty<string>() : ["--unshare-net"], "--info-fd", "2", "--", "/bin/sh", "-c", Hold])
+            : start("unshare", [.. Unshare(network, root), "--", "/bin/sh", "-c", TreeView.Script + Hold, "sandbox", .. TreeView.Arguments(tree)]);
+        return Open(holder, root, network, null);
+    }
+
+    private static Sandbox Open(LaunchedProgram holder, bool root, bool network, string? ownTmp)
+    {
         var said = new StringBuilder();
         try
         {
@@ -99,7 +115,7 @@ internal sealed class Sandbox
             if (pidfd < 0) throw new ProgramStartException($"The sandbox could not be made: {said.ToString().Trim()}");
             var fds = new List<int>();
             if (root) fds.AddRange(Namespaces.Joined.Select(name => Libc.OpenRead($"/proc/{first}/ns/{name}")));
-            return new Sandbox(holder, first, pidfd, root ? [.. fds] : null, ownTmp);
+            return new Sandbox(holder, first, pidfd, root ? [.. fds] : null, network, ownTmp);
         }
         catch
         {
@@ -121,7 +137,7 @@ internal sealed class Sandbox
         }
 
         await holder.Exit;
-        if (ownTmp is not null && Directory.Exists(ownTmp)) Directory.Delete(ownTmp, recursive: true);
+        if (ownTmp is not null) FolderRemoval.Remove(ownTmp);
     }
 
     private static IEnumerable<string> Bubblewrap(SandboxFolders folders, bool network, bool root)

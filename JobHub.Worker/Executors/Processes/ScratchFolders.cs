@@ -35,6 +35,12 @@ public sealed class ScratchFolders : IDisposable
     /// <summary>This worker process' folder below it.</summary>
     public string Own { get; }
 
+    /// <summary>The user that programs run as: their files belong to it.</summary>
+    internal int ProgramUid => runAs?.Uid ?? Libc.geteuid();
+
+    /// <summary>What files made for programs are given to; null when they are the worker's own.</summary>
+    internal (int Uid, int Gid)? GivenTo => runAs;
+
     /// <summary>A new empty folder that only its attempt's programs (and the worker) can use.</summary>
     public string Create(string name)
     {
@@ -54,14 +60,14 @@ public sealed class ScratchFolders : IDisposable
     public void Remove(string folder)
     {
         if (!IsScratch(folder)) throw new ArgumentException($"{folder} is not a scratch folder.", nameof(folder));
-        RemoveTree(folder);
+        FolderRemoval.Remove(folder);
     }
 
     public bool IsScratch(string path) => Path.GetFullPath(path).StartsWith(Own + "/", StringComparison.Ordinal);
 
     public void Dispose()
     {
-        RemoveTree(Own);
+        FolderRemoval.Remove(Own);
         File.Delete(Own + ".lock");
         held.Dispose();
     }
@@ -75,29 +81,13 @@ public sealed class ScratchFolders : IDisposable
                 // The kernel drops the lock of a dead process.
                 using var taken = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
                 if (Guid.TryParseExact(Path.GetFileNameWithoutExtension(path), "N", out var dead)) Orphans.Kill(dead);
-                RemoveTree(path[..^5]);
+                FolderRemoval.Remove(path[..^5]);
                 File.Delete(path);
             }
             catch (IOException)
             {
                 // Its worker lives.
             }
-        }
-    }
-
-    private static void RemoveTree(string folder)
-    {
-        if (!Directory.Exists(folder)) return;
-        try
-        {
-            Directory.Delete(folder, recursive: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // As a plain user a folder without write permission stops the removal; links are not followed.
-            foreach (var inner in Directory.EnumerateDirectories(folder, "*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.ReparsePoint, IgnoreInaccessible = false }))
-                File.SetUnixFileMode(inner, (UnixFileMode)0b111_000_000);
-            Directory.Delete(folder, recursive: true);
         }
     }
 }
