@@ -16,6 +16,9 @@ public readonly record struct FilePath
     // Fraction and division slashes, set minus and their full-width forms: drawn like a separator, and none to the file system.
     private const string SlashLookAlikes = "\u2044\u2215\u2216\u29F5\u29F8\u29F9\uFE68\uFF0F\uFF3C";
 
+    // One, two and three dot leaders, small, full-width, ideographic and vertical forms. A list, because a host without ICU data normalizes nothing.
+    private const string DotLookAlikes = "\u2024\u2025\u2026\u22EF\u3002\uA60E\u0701\u0702\uFE19\uFE30\uFE52\uFF0E\uFF61";
+
     // What the kernel shows there is not files, and a sandbox has its own.
     private static readonly string[] KernelFolders = ["/proc", "/sys", "/dev"];
 
@@ -81,7 +84,8 @@ public readonly record struct FilePath
             if (Check(seen) is { } reason) return reason;
             // Some client, proxy or program decodes once more: whatever it would see then must be harmless too.
             var decoded = Uri.UnescapeDataString(seen);
-            if (decoded == seen) return null;
+            // Bytes that are no UTF-8 stay encoded: overlong forms of dots and slashes are such.
+            if (decoded == seen) return HasEncodedByte(seen) ? "The path holds encoded bytes that are not UTF-8." : null;
             if (decoded.Contains('/')) return "The path holds an encoded slash.";
             seen = decoded;
         }
@@ -101,14 +105,24 @@ public readonly record struct FilePath
         // What any reader might fold to "..": full-width and leader dots, dots beside spaces, semicolons and invisible characters.
         var dots = 0;
         var others = 0;
-        foreach (var rune in part.Normalize(NormalizationForm.FormKC).EnumerateRunes())
+        foreach (var rune in part.EnumerateRunes())
         {
-            if (rune.Value == '.') dots++;
+            if (rune.Value == '.' || (rune.IsBmp && DotLookAlikes.Contains((char)rune.Value))) dots++;
             else if (rune.Value is ' ' or ';' || Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.Format or System.Globalization.UnicodeCategory.SpaceSeparator) continue;
             else others++;
         }
 
-        return others == 0 ? dots > 0 ? "The path leaves its root: a part of it is made of dots." : "A part of the path has no visible character." : null;
+        return others == 0 ? dots > 0 ? "A part of the path is made of dots; it would leave its folder." : "A part of the path has no visible character." : null;
+    }
+
+    private static bool HasEncodedByte(string part)
+    {
+        for (var at = part.IndexOf('%'); at >= 0 && at + 2 < part.Length; at = part.IndexOf('%', at + 1))
+        {
+            if (part[at + 1] >= '8' && char.IsAsciiHexDigit(part[at + 1]) && char.IsAsciiHexDigit(part[at + 2])) return true;
+        }
+
+        return false;
     }
 
     private static bool Wellformed(string part)

@@ -32,10 +32,13 @@ public sealed record SubmitCommandWire
 }
 
 /// <summary>
-/// A file or folder of the file space by <paramref name="Path"/>, there as here; or the current version of an <paramref name="Artifact"/>, at <paramref name="Path"/>
-/// (in the working folder under its own name when absent).
+/// A file or folder of the file space by its path, there as here; or the current version of an artifact, at the path (in the working folder under its own name without one).
 /// </summary>
-public sealed record NamedFileWire([property: JsonPropertyName("path")] string? Path, [property: JsonPropertyName("artifact")] string? Artifact);
+public sealed record NamedFileWire
+{
+    [JsonPropertyName("path")] public string? Path { get; init; }
+    [JsonPropertyName("artifact")] public string? Artifact { get; init; }
+}
 
 /// <summary>The answer to a submission: 201.</summary>
 public sealed record SubmittedCommandWire(

@@ -1,0 +1,59 @@
+using System.Net;
+using System.Text.Json;
+using JobHub.Engine;
+using JobHub.Engine.Attempts;
+using JobHub.Engine.Protocol;
+
+namespace JobHub.Api.Tests;
+
+/// <summary>A worker as the hub sees one: it speaks the agents' protocol and runs nothing.</summary>
+internal sealed class WorkerDouble : IAsyncDisposable
+{
+    private readonly HttpClient client;
+    private readonly long session;
+
+    private WorkerDouble(HttpClient client, long session) => (this.client, this.session) = (client, session);
+
+    public static async Task<WorkerDouble> OpenAsync(HubHost hub, int gpus = 0, int cpus = 8, long memory = 8L << 30, int slots = 16)
+    {
+        var client = hub.NewClient(HubHost.WorkerToken);
+        var open = new OpenSession($"double-{Guid.NewGuid():N}", "here", slots, cpus, memory, gpus, [], [], "plain", "test");
+        using var answer = await client.PostAsync("/agent/v1/sessions", JsonSerializer.Serialize(open, EngineJson.Default.OpenSession).AsJson());
+        Assert.Equal(HttpStatusCode.Created, answer.StatusCode);
+        return new WorkerDouble(client, (long)(await answer.JsonAsync())["session"]!);
+    }
+
+    public async Task<AttemptSpec[]> ClaimAsync(int max)
+    {
+        using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/claim", JsonSerializer.Serialize(new ClaimRequest(Guid.NewGuid(), max, 0), EngineJson.Default.ClaimRequest).AsJson());
+        answer.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.ClaimAnswer)!.Attempts;
+    }
+
+    public async Task<FilePage> FilesAsync(AttemptSpec attempt) =>
+        JsonSerializer.Deserialize(await client.GetStringAsync($"{Of(attempt)}/files"), EngineJson.Default.FilePage)!;
+
+    public Task<byte[]> ReadAsync(TreeFile file) => client.GetByteArrayAsync(file.Source.Url);
+
+    public Task<HttpResponseMessage> SendAsync(AttemptSpec attempt, string path, HttpContent content, bool executable = false) =>
+        client.PutAsync($"{Of(attempt)}/files?path={Uri.EscapeDataString(path)}&executable={(executable ? "true" : "false")}", content);
+
+    public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null)
+    {
+        var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error };
+        using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/complete", JsonSerializer.Serialize(new CompleteRequest([result]), EngineJson.Default.CompleteRequest).AsJson());
+        answer.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.CompleteAnswer)!.Answers[0];
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using (await client.DeleteAsync($"/agent/v1/sessions/{session}"))
+        {
+        }
+
+        client.Dispose();
+    }
+
+    private string Of(AttemptSpec attempt) => $"/agent/v1/sessions/{session}/attempts/{attempt.Token}";
+}
