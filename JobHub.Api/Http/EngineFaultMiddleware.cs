@@ -16,7 +16,12 @@ public sealed partial class EngineFaultMiddleware(RequestDelegate next, ILogger<
         {
             await next(context);
         }
-        catch (StoreException fault) when (fault.Transient || fault.Fault is StoreFault.Full)
+        catch (StoreException fault) when (fault.Fault is StoreFault.Full)
+        {
+            StoreAway(logger, fault.Fault, fault.Message, context.TraceIdentifier);
+            throw new RefusedException(new Problem(507, "storage-full", "The hub's object store is full. Nothing of the request was kept; send it again when there is room.") { Headers = Later }, fault);
+        }
+        catch (StoreException fault) when (fault.Transient)
         {
             StoreAway(logger, fault.Fault, fault.Message, context.TraceIdentifier);
             throw new RefusedException(new Problem(503, "store-unavailable", "The hub's object store cannot be used now. Try again.") { Headers = Later }, fault);

@@ -28,6 +28,11 @@ public sealed partial class ReadmeTourTests
         var stopped = Shown("slow.sh");
         Assert.Contains("the slow mapper starts\n", stopped);
         Assert.Contains(" was successfully stopped\n\"status\":\"stopped\"\n", stopped);
+        var command = Shown("unique_id=$NAME");
+        Assert.Contains("sorted 2 names\n", command);
+        Assert.Contains("\"status\":\"COMPLETE\"", command);
+        Assert.Contains("\"name\":\"sorted.txt\",\"type\":\"file\",\"size\":8", command);
+        Assert.EndsWith("ada\nmia\n", command);
         Assert.Contains("\"type\":\"urn:jobhub:input-not-found\"", Shown("/no/such/file.txt"));
     }
 

@@ -56,3 +56,9 @@ public sealed record HubAttempt(
 
 /// <summary>The answer to a cancel: accepted, under way.</summary>
 public sealed record HubCancelAccepted(string Id, string State);
+
+/// <summary>Why a job waits; null when it does not.</summary>
+public sealed record HubExplained(HubWaiting? Waiting);
+
+/// <summary>A reason of a closed list, a sentence with the numbers behind it and what would change it, and when it ends by itself where that is known.</summary>
+public sealed record HubWaiting(string Reason, string Message, DateTimeOffset? Until);
