@@ -20,4 +20,13 @@ internal static partial class DeliveryLog
 
     [LoggerMessage(1155, LogLevel.Warning, "The outbox {Outbox} waits ({Reason}); it goes on by itself")]
     public static partial void OutboxFailed(ILogger logger, string outbox, Exception? fault, string reason);
+
+    [LoggerMessage(1156, LogLevel.Warning, "Webhook {Webhook} fails ({Reason}); its deliveries are tried again")]
+    public static partial void ReceiverFails(ILogger logger, Guid webhook, string reason);
+
+    [LoggerMessage(1157, LogLevel.Information, "Webhook {Webhook} takes deliveries again")]
+    public static partial void ReceiverBack(ILogger logger, Guid webhook);
+
+    [LoggerMessage(1158, LogLevel.Warning, "Webhook {Webhook} is switched off: its receiver answered 410")]
+    public static partial void ReceiverGone(ILogger logger, Guid webhook);
 }

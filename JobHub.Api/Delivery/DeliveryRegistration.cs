@@ -1,4 +1,5 @@
 using JobHub.Engine.Events;
+using JobHub.Engine.Webhooks;
 
 namespace JobHub.Api.Delivery;
 
@@ -11,6 +12,8 @@ internal static class DeliveryRegistration
         services.AddSingleton<EventCursors>().AddSingleton<OutboxMeter>();
         services.AddOptions<RabbitOptions>().BindConfiguration("JobHub:RabbitMq").ValidateDataAnnotations().ValidateOnStart();
         if (RabbitTarget.Of(configuration) is { } broker) services.AddSingleton(broker).AddHostedService<RabbitPublisher>();
+        services.AddOptions<WebhookOptions>().BindConfiguration(WebhookOptions.Section).ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<WebhookAddresses>().AddSingleton<WebhookStore>().AddSingleton<WebhookQueue>().AddSingleton<WebhookPost>().AddHostedService<WebhookSender>();
         return services;
     }
 }

@@ -9,8 +9,14 @@ public static class Project
     public static string Of(HttpRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        if (request.QueryText("project") is not { } name) return Default;
-        var valid = name.Length <= 64 && char.IsAsciiLetterOrDigit(name[0]) && name.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_' or '.');
+        return request.QueryText("project") is { } name ? Check(name) : Default;
+    }
+
+    /// <summary>A project's name from any field called <c>project</c>.</summary>
+    public static string Check(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        var valid = name.Length is > 0 and <= 64 && char.IsAsciiLetterOrDigit(name[0]) && name.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_' or '.');
         return valid ? name : throw Problems.InvalidField("project", "'project' has 1 to 64 lower-case letters, digits, '-', '_' or '.', beginning with a letter or digit.");
     }
 }

@@ -19,7 +19,7 @@ public static class GuardedHttp
     /// <param name="setting">Name of the setting that lists endpoints, for messages.</param>
     public static SocketsHttpHandler Create(IEnumerable<StorageEndpoint> listed, string setting)
     {
-        var inner = listed.Select(endpoint => (endpoint.Host, endpoint.Port)).ToHashSet();
+        var inner = PlacesOf(listed);
         return new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
@@ -35,21 +35,31 @@ public static class GuardedHttp
         };
     }
 
+    /// <summary>Why a connection to a host would be refused now, or null. A name that is not found is no objection: nothing is reached by it.</summary>
+    public static async Task<string?> ObjectionAsync(string host, int port, IEnumerable<StorageEndpoint> listed, string setting, CancellationToken ct)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(ConnectTimeout);
+        try
+        {
+            await ResolveAsync(new DnsEndPoint(host, port), PlacesOf(listed), setting, limit.Token);
+            return null;
+        }
+        catch (AddressDeniedException denied)
+        {
+            return denied.Message;
+        }
+        catch (Exception fault) when (fault is SocketException or ArgumentException || (fault is OperationCanceledException && !ct.IsCancellationRequested))
+        {
+            return null;
+        }
+    }
+
+    private static HashSet<(string Host, int Port)> PlacesOf(IEnumerable<StorageEndpoint> listed) => listed.Select(endpoint => (endpoint.Host, endpoint.Port)).ToHashSet();
+
     private static async ValueTask<Stream> ConnectAsync(DnsEndPoint target, HashSet<(string Host, int Port)> inner, string setting, CancellationToken ct)
     {
-        var host = target.Host.TrimEnd('.').ToLowerInvariant();
-        var addresses = IPAddress.TryParse(host, out var literal) ? [literal] : await Dns.GetHostAddressesAsync(host, ct);
-        var listed = inner.Contains((host, target.Port));
-        foreach (var address in addresses)
-        {
-            var kind = AddressRules.Classify(address);
-            if (kind == AddressClass.Forbidden) throw new AddressDeniedException($"{host} is at an address that is never allowed.");
-            if (kind == AddressClass.Inner && !listed)
-            {
-                throw new AddressDeniedException($"{host}:{target.Port} is at a loopback or private address and not listed in {setting}.");
-            }
-        }
-
+        var addresses = await ResolveAsync(target, inner, setting, ct);
         SocketException? last = null;
         foreach (var address in addresses)
         {
@@ -73,5 +83,23 @@ public static class GuardedHttp
         }
 
         throw last ?? new SocketException((int)SocketError.HostNotFound);
+    }
+
+    private static async Task<IPAddress[]> ResolveAsync(DnsEndPoint target, HashSet<(string Host, int Port)> inner, string setting, CancellationToken ct)
+    {
+        var host = target.Host.TrimEnd('.').ToLowerInvariant();
+        var addresses = IPAddress.TryParse(host, out var literal) ? [literal] : await Dns.GetHostAddressesAsync(host, ct);
+        var listed = inner.Contains((host, target.Port));
+        foreach (var address in addresses)
+        {
+            var kind = AddressRules.Classify(address);
+            if (kind == AddressClass.Forbidden) throw new AddressDeniedException($"{host} is at an address that is never allowed.");
+            if (kind == AddressClass.Inner && !listed)
+            {
+                throw new AddressDeniedException($"{host}:{target.Port} is at a loopback or private address and not listed in {setting}.");
+            }
+        }
+
+        return addresses;
     }
 }

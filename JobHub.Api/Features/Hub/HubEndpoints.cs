@@ -26,6 +26,7 @@ public static class HubEndpoints
         jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
         jobs.MapGet("/{id}/explain", ExplainAsync).WithSummary("Why a job waits and what would change it; null when it does not.").ProducesProblem(404);
         jobs.MapLog();
+        hub.MapWebhooks();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }

@@ -35,6 +35,7 @@ create table webhook_delivery (
     created_at timestamptz not null default clock_timestamp()
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 create index webhook_delivery_list on webhook_delivery (webhook, id desc);
+create index webhook_delivery_dead on webhook_delivery (webhook, id desc) where state = 2;
 create index webhook_delivery_due on webhook_delivery (webhook, due_at) where state = 0;
 create index webhook_delivery_order on webhook_delivery (webhook, job, position) where state = 0;
 create index webhook_delivery_ended on webhook_delivery (state, ended_at) where state > 0;
