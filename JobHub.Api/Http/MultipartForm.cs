@@ -1,4 +1,5 @@
 using System.Text;
+using JobHub.Engine.Storage;
 using JobHub.ServiceDefaults;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Net.Http.Headers;
@@ -78,13 +79,8 @@ public static class MultipartForm
         new(new Problem(400, "invalid-multipart", "The form ends early or its parts cannot be told apart."), fault);
 
     /// <summary>Tells a form that is cut off from a fault of the hub.</summary>
-    private sealed class PartStream(Stream inner) : Stream
+    private sealed class PartStream(Stream inner) : ReadingStream
     {
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
@@ -97,18 +93,5 @@ public static class MultipartForm
                 throw Malformed(fault);
             }
         }
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Requests are read asynchronously.");
-
-        public override void Flush() { }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -70,7 +70,7 @@ public sealed class StagedContent : IAsyncDisposable
     }
 
     /// <summary>A head that was read already, then the rest; counts and hashes what passes.</summary>
-    private sealed class HashingStream(ReadOnlyMemory<byte> head, Stream rest) : Stream
+    private sealed class HashingStream(ReadOnlyMemory<byte> head, Stream rest) : ReadingStream
     {
         private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         private ReadOnlyMemory<byte> head = head;
@@ -78,12 +78,6 @@ public sealed class StagedContent : IAsyncDisposable
         public long Size { get; private set; }
 
         public string Finish() => Convert.ToHexStringLower(hash.GetHashAndReset());
-
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
@@ -103,19 +97,6 @@ public sealed class StagedContent : IAsyncDisposable
             Size += count;
             return count;
         }
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Uploads are read asynchronously.");
-
-        public override void Flush() { }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {

@@ -95,7 +95,7 @@ public sealed class FileStaging(NpgsqlDataSource database, StoreRegistry stores)
     internal ObjectPath PathOf(string key) => new(stores.HubBucket, key);
 
     /// <summary>Counts, and hashes when asked, what passes; and sees whether it begins like a program.</summary>
-    private sealed class PassingBytes(Stream inner, bool hash) : Stream
+    private sealed class PassingBytes(Stream inner, bool hash) : ReadingStream
     {
         private readonly IncrementalHash? hasher = hash ? IncrementalHash.CreateHash(HashAlgorithmName.SHA256) : null;
         private readonly byte[] head = new byte[4];
@@ -106,12 +106,6 @@ public sealed class FileStaging(NpgsqlDataSource database, StoreRegistry stores)
 
         public string? Finish() => hasher is null ? null : Convert.ToHexStringLower(hasher.GetHashAndReset());
 
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
             var count = await inner.ReadAsync(buffer, cancellationToken);
@@ -121,19 +115,6 @@ public sealed class FileStaging(NpgsqlDataSource database, StoreRegistry stores)
             Size += count;
             return count;
         }
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Uploads are read asynchronously.");
-
-        public override void Flush() { }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {

@@ -1,8 +1,8 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using JobHub.Engine;
 using JobHub.Engine.Attempts;
+using JobHub.Engine.Events;
 using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
 
@@ -70,7 +70,7 @@ public static class CommandMapping
         return new CommandWire
         {
             JobId = IdOf(job), Command = details.Command, Status = status.ToString(), Gpus = GpusOf(details),
-            Created = TimeText(job.CreatedAt), Started = TimeText(job.StartedAt), Ended = TimeText(job.EndedAt),
+            Created = JobMessage.TimeText(job.CreatedAt), Started = TimeText(job.StartedAt), Ended = TimeText(job.EndedAt),
             ExitCode = ending?.ExitCode, Worker = status == CommandStatusWord.QUEUED ? null : last?.Worker,
             Error = ending?.Type is { } type ? new(type, ending.Message ?? type, ending.Signal) : null,
             Paused = job.State == JobState.Paused ? true : null,
@@ -101,7 +101,5 @@ public static class CommandMapping
         return new(entry.Name, entry.IsFolder ? "folder" : "file", entry.Size, TimeText(entry.ModifiedAt));
     }
 
-    private static string TimeText(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
-
-    private static string? TimeText(DateTimeOffset? time) => time is { } known ? TimeText(known) : null;
+    private static string? TimeText(DateTimeOffset? time) => time is { } known ? JobMessage.TimeText(known) : null;
 }
