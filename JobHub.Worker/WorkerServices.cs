@@ -22,6 +22,8 @@ public static class WorkerServices
         services.AddSingleton<AgentClient>();
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<WorkerOptions>>().Value is var o ? new ProgramCache(o.ProgramPath, o.ProgramCacheBytes) : null!);
         services.AddSingleton(_ => Bodies());
+        services.AddSingleton(provider => provider.GetRequiredService<Launcher>().PlanRoots(OwnPaths(provider.GetRequiredService<IOptions<WorkerOptions>>().Value)));
+        services.AddSingleton(provider => new GpuPool(provider.GetRequiredService<IOptions<WorkerOptions>>().Value.OfferedGpus));
         services.AddSingleton<AttemptRunner>();
         return services;
     }
@@ -35,6 +37,10 @@ public static class WorkerServices
         services.AddHostedService(provider => provider.GetRequiredService<AgentLoop>());
         return services;
     }
+
+    /// <summary>What is the worker's own and must not be seen, should it lie in a folder that is shown.</summary>
+    private static IEnumerable<string> OwnPaths(WorkerOptions options) =>
+        new[] { options.DataFolder, options.ProgramPath, options.TokenFile, AppContext.BaseDirectory }.OfType<string>().Select(Path.GetFullPath);
 
     private static AttemptBodies Bodies()
     {

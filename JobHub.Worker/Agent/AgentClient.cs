@@ -6,6 +6,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using JobHub.Engine.Protocol;
+using JobHub.Worker.Runtime.Trees;
 using Polly;
 using Polly.Retry;
 
@@ -16,6 +17,9 @@ public sealed class AgentClient : IDisposable
 {
     /// <summary>A call that only asks must be answered within this, beside its own long-poll.</summary>
     private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(10);
+
+    /// <summary>No byte of a large body moves for this long: the connection is dead. Storing what was sent is part of it.</summary>
+    private static readonly TimeSpan StandstillTime = TimeSpan.FromMinutes(2);
 
     private readonly HttpClient _hub;
     private readonly HttpClient _stores;
@@ -105,6 +109,27 @@ public sealed class AgentClient : IDisposable
     public Task<RunPage> RunsAsync(long session, Guid token, int? after, int limit, CancellationToken ct) =>
         RetryAsync(t => AskAsync(HttpMethod.Get, $"agent/v1/sessions/{session}/attempts/{token}/runs?limit={limit}{(after is { } a ? $"&after={a}" : "")}",
             null, AgentJson.Default.RunPage, AnswerTime, t), ct);
+
+    /// <summary>One page of the files to place; after = null is the first.</summary>
+    public Task<FilePage> FilesAsync(long session, Guid token, string? after, int limit, CancellationToken ct) =>
+        RetryAsync(t => AskAsync(HttpMethod.Get, $"agent/v1/sessions/{session}/attempts/{token}/files?limit={limit}{(after is null ? "" : $"&after={Uri.EscapeDataString(after)}")}",
+            null, AgentJson.Default.FilePage, AnswerTime, t), ct);
+
+    /// <summary>One try at sending a file of a command's tree. Its time is limited by standstill and not by size.</summary>
+    internal async Task PutFileAsync(long session, Guid token, string path, bool executable, TreeFileContent content, CancellationToken ct)
+    {
+        using var request = Request(HttpMethod.Put, $"agent/v1/sessions/{session}/attempts/{token}/files?path={Uri.EscapeDataString(path)}&executable={(executable ? "true" : "false")}");
+        content.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
+        request.Content = content;
+        // A large file that the hub does not want is refused before it is sent.
+        request.Headers.ExpectContinue = content.Headers.ContentLength > 1 << 20;
+        using var limit = Limit(StandstillTime, ct);
+        content.Moved = () => limit.CancelAfter(StandstillTime);
+        using var answer = await GuardAsync(SendHubAsync(request, HttpCompletionOption.ResponseHeadersRead, limit.Token), limit, ct);
+        limit.CancelAfter(StandstillTime);
+        if (answer.StatusCode == HttpStatusCode.BadRequest) throw new HubException(answer.StatusCode, AttemptFiles.Reason(await HeadOfAsync(answer, limit.Token)));
+        await ThrowAsync(answer, limit.Token);
+    }
 
     /// <summary>The final log object. The content is made anew for each try.</summary>
     public Task<LogContent> PutLogAsync(long session, Guid token, long size, IReadOnlyList<LogGap> gaps, Func<HttpContent> content, CancellationToken ct) =>

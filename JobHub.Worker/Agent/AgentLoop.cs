@@ -51,7 +51,7 @@ public sealed class AgentLoop(
     {
         var settings = options.Value;
         var request = new OpenSession(
-            settings.Name, Environment.MachineName, settings.SlotCount, Environment.ProcessorCount, settings.MemoryBytes ?? Machine.MemoryBytes(), settings.Gpus,
+            settings.Name, Environment.MachineName, settings.SlotCount, settings.OfferedCpus, settings.OfferedMemoryBytes, settings.OfferedGpus,
             [.. settings.Affinity.Select(line => line.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))],
             settings.Mounts ?? (hub.IsLoopback ? ["/"] : []), IsolationName(launcher.Isolation), typeof(AgentLoop).Assembly.GetName().Version?.ToString(3) ?? "0");
         var backoff = new Backoff(TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(5));

@@ -9,6 +9,7 @@ public sealed class LeasedAttempt(AttemptSpec spec, long session, long claimedAt
     private const int Queued = 0, Running = 1, Over = 2;
     private readonly CancellationTokenSource _stop = new();
     private readonly CancellationTokenSource _lost = new();
+    private readonly CancellationTokenSource _hurry = new();
     private readonly Lock _gate = new();
     private int _state;
 
@@ -24,6 +25,8 @@ public sealed class LeasedAttempt(AttemptSpec spec, long session, long claimedAt
     public CancellationToken Stopping => _stop.Token;
     /// <summary>Cancelled when the lease is lost, also for one that was stopped for another reason before.</summary>
     public CancellationToken LeaseLost => _lost.Token;
+    /// <summary>Cancelled when the worker stops, also for one that has come to its end and is keeping what it made.</summary>
+    public CancellationToken Hurry => _hurry.Token;
     public bool IsRunning => Volatile.Read(ref _state) == Running;
     public AttemptContext? Context { get; set; }
     internal LogSpool? Log { get; set; }
@@ -57,6 +60,7 @@ public sealed class LeasedAttempt(AttemptSpec spec, long session, long claimedAt
             var first = Reason is null;
             if (first || reason == StopReason.LeaseLost) Reason = reason;
             if (reason == StopReason.LeaseLost) Cancel(_lost);
+            if (reason == StopReason.WorkerStopping) Cancel(_hurry);
             if (!first || Volatile.Read(ref _state) == Over) return false;
         }
         Cancel(_stop);
@@ -74,5 +78,6 @@ public sealed class LeasedAttempt(AttemptSpec spec, long session, long claimedAt
     {
         _stop.Dispose();
         _lost.Dispose();
+        _hurry.Dispose();
     }
 }

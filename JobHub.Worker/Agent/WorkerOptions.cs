@@ -40,10 +40,16 @@ public sealed class WorkerOptions
     /// <summary>Folders shared with the hub; null = everything when the hub is on this machine (loopback), else nothing.</summary>
     public string[]? Mounts { get; set; }
 
+    /// <summary>GPUs offered to tasks; null = those found (nvidia-smi, else /dev/nvidia0, 1, ...).</summary>
     [Range(0, 1024)]
-    public int Gpus { get; set; }
+    public int? Gpus { get; set; }
 
-    /// <summary>Memory offered to tasks; null = all the machine has.</summary>
+    /// <summary>Cores offered to tasks; null = those this process may use.</summary>
+    [Range(1, 100_000)]
+    public int? Cpus { get; set; }
+
+    /// <summary>Memory offered to tasks; null = all the machine, or the group this process is in, has.</summary>
+    [Range(1L << 20, long.MaxValue)]
     public long? MemoryBytes { get; set; }
 
     /// <summary>SIGTERM to SIGKILL of a program that is stopped.</summary>
@@ -66,6 +72,9 @@ public sealed class WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
     public TimeSpan StorePatience { get; set; } = TimeSpan.FromMinutes(2);
 
+    internal int OfferedCpus => Cpus ?? Environment.ProcessorCount;
+    internal long OfferedMemoryBytes => MemoryBytes ?? Machine.MemoryBytes();
+    internal int OfferedGpus => Gpus ?? Machine.Gpus();
     internal int SlotCount => Slots ?? Environment.ProcessorCount;
     internal string ProgramPath => ProgramFolder ?? Path.Combine("/var/tmp", $"jobhub-{Environment.UserName}-programs",
         Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(Path.GetFullPath(DataFolder))))[..16]);

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
 using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime.Trees;
 
 namespace JobHub.Worker.Runtime;
 
@@ -21,6 +22,16 @@ public sealed class AttemptContext
     public int SocketSlots { get; init; } = Environment.ProcessorCount;
     /// <summary>SIGTERM to SIGKILL.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>For commands that are given a tree: the hub's side of it, and how roots are put together here.</summary>
+    internal AttemptFiles? Files { get; init; }
+    internal RootPlan? Roots { get; init; }
+    /// <summary>GPUs of this worker, for the attempt to take its share of.</summary>
+    internal GpuPool? Gpus { get; init; }
+    /// <summary>What it took of them; the runner gives it back when nothing of the attempt runs any more.</summary>
+    internal GpuShare? GpuShare { get; set; }
+    /// <summary>The tree as it was before its command began; the runner keeps what became of it.</summary>
+    internal CommandTree? Tree { get; set; }
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
     /// <summary>Hub and user counters (group\tname for user ones). Sent only with the result, so only winners count.</summary>
     public ConcurrentDictionary<string, long> Counters { get; } = new();
     /// <summary>0..1; read by the renew loop.</summary>

@@ -1,7 +1,10 @@
+using System.Text;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
+using JobHub.Engine.Tasks;
 using JobHub.Worker.Agent;
 using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime.Trees;
 using Microsoft.Extensions.Options;
 using LeasedAttempt = JobHub.Worker.Agent.LeasedAttempt;
 
@@ -12,13 +15,15 @@ namespace JobHub.Worker.Runtime;
 /// and its log is durable or inside the result.
 /// </summary>
 public sealed class AttemptRunner(
-    AgentClient client, IProgramLauncher launcher, ScratchFolders scratch, ProgramCache programs, AttemptBodies bodies, IOptions<WorkerOptions> options, TimeProvider clock,
-    ILogger<AttemptRunner> logger)
+    AgentClient client, IProgramLauncher launcher, ScratchFolders scratch, ProgramCache programs, AttemptBodies bodies, RootPlan roots, GpuPool gpus, IOptions<WorkerOptions> options,
+    TimeProvider clock, ILogger<AttemptRunner> logger)
 {
     // What a clean program left running gets this long after SIGTERM.
     private static readonly TimeSpan LeftoverGrace = TimeSpan.FromSeconds(1);
     // A stopping worker must be gone within 10 s, its results reported.
     private static readonly TimeSpan DrainGrace = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan StoppedKeepTime = TimeSpan.FromMinutes(1);
 
     /// <summary>Null when nothing is to be reported: the lease is lost.</summary>
     public async Task<AttemptResult?> RunAsync(LeasedAttempt attempt)
@@ -28,6 +33,7 @@ public sealed class AttemptRunner(
         attempt.Log = log;
         string? folder = null;
         Task? kill = null;
+        AttemptContext? context = null;
         AttemptResult result;
         try
         {
@@ -42,10 +48,12 @@ public sealed class AttemptRunner(
             try
             {
                 folder = scratch.Create(spec.Token.ToString("N"));
-                var context = new AttemptContext
+                context = new AttemptContext
                 {
                     Spec = spec, Store = store, Launcher = launcher, ScratchFolder = folder, Log = log, BufferBytes = options.Value.SlotBufferBytes,
                     SocketSlots = options.Value.SocketSlots ?? Environment.ProcessorCount, Grace = options.Value.Grace,
+                    Files = spec.Command?.Tree is null ? null : new AttemptFiles(client, attempt.Session, spec.Token, options.Value.StorePatience, clock), Roots = roots,
+                    Gpus = spec.Kind == TaskKind.Command ? gpus : null, Clock = clock,
                 };
                 attempt.Context = context;
                 var body = await bodies.Of(spec).RunAsync(context, attempt.Stopping);
@@ -57,9 +65,13 @@ public sealed class AttemptRunner(
             }
             if (kill is not null) await kill;
             await launcher.EndAllAsync(spec.Token, attempt.Reason is null ? LeftoverGrace : GraceOf(attempt.Reason), CancellationToken.None);
+            context?.GpuShare?.Dispose();
+            if (context is { Tree: not null, Files: not null }) result = await KeepFilesAsync(attempt, context, result);
         }
+        catch (Exception e) when (e is AttemptLostException or SessionEndedException) { return Unreported(spec); }
         finally
         {
+            context?.GpuShare?.Dispose();
             if (folder is not null) scratch.Remove(folder);
             attempt.Context = null;
         }
@@ -81,6 +93,35 @@ public sealed class AttemptRunner(
         }
         finally { attempt.Log = null; }
         return attempt.Reason == StopReason.LeaseLost ? Unreported(spec) : result with { Seconds = clock.GetElapsedTime(attempt.StartedAt).TotalSeconds };
+    }
+
+    /// <summary>Sends what the command made, whatever its end, unless nobody is to hear of it.</summary>
+    private async Task<AttemptResult> KeepFilesAsync(LeasedAttempt attempt, AttemptContext context, AttemptResult result)
+    {
+        if (attempt.Reason is StopReason.LeaseLost or StopReason.WorkerStopping) return result;
+        var capture = new TreeCapture(context.Tree!, context.Files!, scratch.ProgramUid, context.Log);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(attempt.LeaseLost);
+        using var hurry = attempt.Hurry.UnsafeRegister(_ => limit.CancelAfter(DrainGrace), null);
+        // Whoever stopped it waits for its end.
+        if (attempt.Reason is not null) limit.CancelAfter(StoppedKeepTime);
+        try
+        {
+            await capture.RunAsync(limit.Token);
+            return result with { Files = capture.Sent };
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested)
+        {
+            // Another worker runs it again and keeps all of its files.
+            if (attempt.Reason is StopReason.LeaseLost or StopReason.WorkerStopping) return Stopped(attempt, null);
+            context.Log.Write(Encoding.UTF8.GetBytes($"jobhub: the attempt was stopped; files that could not be sent within {StoppedKeepTime.TotalSeconds:0} s are not kept\n"));
+            return result with { Files = capture.Sent };
+        }
+        catch (Exception e) when (e is not (AttemptLostException or SessionEndedException))
+        {
+            // The cause of a failure stands; of a success, its files are a part.
+            context.Log.Write(Encoding.UTF8.GetBytes($"jobhub: not all files could be kept: {e.Message}\n"));
+            return result.Outcome == AttemptOutcome.Succeeded ? Failed(context.Spec, e) with { Files = capture.Sent } : result with { Files = capture.Sent };
+        }
     }
 
     /// <summary>

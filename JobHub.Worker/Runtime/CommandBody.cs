@@ -2,6 +2,7 @@ using System.Buffers;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
 using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime.Trees;
 using Microsoft.Win32.SafeHandles;
 
 namespace JobHub.Worker.Runtime;
@@ -10,6 +11,8 @@ namespace JobHub.Worker.Runtime;
 public sealed class CommandBody : IAttemptBody
 {
     private const int ReadBytes = 64 * 1024;
+    private const string DefaultFolder = "/job";
+    private static readonly Dictionary<string, string> EmptyEnvironment = [];
     // How long an ended program's pipe may stay open before what it left behind is ended to close it.
     private static readonly TimeSpan PipeTime = TimeSpan.FromMilliseconds(200);
 
@@ -17,18 +20,15 @@ public sealed class CommandBody : IAttemptBody
     {
         var spec = context.Spec;
         var command = spec.Command ?? throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.Unsupported, "The attempt has no command.");
-        var folder = command.WorkingFolder ?? context.ScratchFolder;
         ct.ThrowIfCancellationRequested();
-        RunningProgram program;
-        try
+        if (context.Gpus is { } gpus)
         {
-            program = context.Launcher.Start(new ProgramStart
-            {
-                File = "/bin/sh", Arguments = ["-c", command.Command], Environment = EnvironmentOf(spec, command.Sandbox, folder), WorkingFolder = folder, Token = spec.Token,
-                Sandbox = command.Sandbox, Network = true, MergeStderr = true, MemoryLimitBytes = spec.MemoryLimitBytes,
-                WritableFolders = command.WorkingFolder is null ? [] : [command.WorkingFolder],
-            });
+            context.GpuShare = await gpus.TakeAsync(spec.Gpus, ct)
+                ?? throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, $"The command needs {spec.Gpus} GPUs and this worker has {gpus.Count}.");
         }
+        var start = command.Tree is { } limits ? await InTreeAsync(context, command, limits, ct) : InScratch(context, command);
+        RunningProgram program;
+        try { program = context.Launcher.Start(start); }
         catch (ProgramStartException e) { throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, e.Message); }
         using (program)
         {
@@ -56,8 +56,47 @@ public sealed class CommandBody : IAttemptBody
         if (exit.Code != 0) throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.ExitCode, $"The program ended with exit code {exit.Code}.") { Exit = exit };
     }
 
-    private static Dictionary<string, string> EnvironmentOf(AttemptSpec spec, bool sandbox, string folder)
+    private static ProgramStart InScratch(AttemptContext context, CommandSpec command)
     {
+        var folder = command.WorkingFolder ?? context.ScratchFolder;
+        return StartOf(context, command) with
+        {
+            Environment = EnvironmentOf(context, command.Sandbox, folder), WorkingFolder = folder, Sandbox = command.Sandbox,
+            WritableFolders = command.WorkingFolder is null ? [] : [command.WorkingFolder],
+        };
+    }
+
+    private static async Task<ProgramStart> InTreeAsync(AttemptContext context, CommandSpec command, TreeSpec limits, CancellationToken ct)
+    {
+        if (context is not { Files: { } files, Roots: { } roots }) throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.Unsupported, "This worker cannot give a command files of its own.");
+        var sandboxed = command.Sandbox && context.Launcher.Isolation != IsolationLevel.Plain;
+        var builder = new TreeBuilder(context, files, roots, sandboxed);
+        var folder = builder.Resolve(command.WorkingFolder ?? DefaultFolder);
+        var treeFolder = Path.Combine(context.ScratchFolder, "tree");
+        // The program's user owns the scratch folder and so both of these.
+        roots.MakeWritable(context.ScratchFolder, "/tree", 0x1ed);
+        roots.MakeWritable(context.ScratchFolder, "/tmp", 0x3ff);
+        var tree = await builder.BuildAsync(treeFolder, folder, limits, ct);
+        TreeRoot? root = null;
+        if (sandboxed) root = builder.Root(tree, folder, Path.Combine(context.ScratchFolder, "tmp"), context.GpuShare?.Devices ?? []);
+        else context.Log.Write("jobhub: this command runs without a sandbox: its files are below $JOBHUB_ROOT, and it sees what the worker's program user may see of the machine\n"u8);
+        ct.ThrowIfCancellationRequested();
+        context.Tree = tree;
+        var environment = EnvironmentOf(context, sandbox: true, sandboxed ? folder : treeFolder + folder.TrimEnd('/'));
+        environment["JOBHUB_ROOT"] = sandboxed ? "/" : treeFolder;
+        if (!sandboxed) environment.TryAdd("TMPDIR", treeFolder + "/tmp");
+        return StartOf(context, command) with { Environment = environment, WorkingFolder = sandboxed ? folder : treeFolder + folder, Sandbox = sandboxed, Tree = root };
+    }
+
+    private static ProgramStart StartOf(AttemptContext context, CommandSpec command) => new()
+    {
+        File = "/bin/sh", Arguments = ["-c", command.Command], Environment = EmptyEnvironment, WorkingFolder = context.ScratchFolder, Token = context.Spec.Token, Network = true, MergeStderr = true,
+        MemoryLimitBytes = context.Spec.MemoryLimitBytes, Cpus = context.Spec.Cpus,
+    };
+
+    private static Dictionary<string, string> EnvironmentOf(AttemptContext context, bool sandbox, string folder)
+    {
+        var spec = context.Spec;
         var result = new Dictionary<string, string>();
         // Commands that ask for the worker's own view get its environment, without what configures the hub itself.
         if (!sandbox) foreach (var (name, value) in Inherited) result[name] = value;
@@ -66,7 +105,14 @@ public sealed class CommandBody : IAttemptBody
         if (sandbox) result["HOME"] = folder;
         result["JOBHUB_JOB_ID"] = spec.JobId.ToString();
         result["JOBHUB_TASK_ID"] = spec.TaskName;
+        if (spec.Cpus > 0) result["OMP_NUM_THREADS"] = spec.Cpus.ToString(System.Globalization.CultureInfo.InvariantCulture);
         foreach (var (name, value) in spec.Environment) result[name] = value;
+        // Not the job's to choose: the others are other attempts'.
+        if (context is { Gpus.Count: > 0, GpuShare.Indexes: { } indexes })
+        {
+            result["CUDA_VISIBLE_DEVICES"] = string.Join(',', indexes);
+            if (indexes.Count > 0) result["NVIDIA_VISIBLE_DEVICES"] = result["CUDA_VISIBLE_DEVICES"];
+        }
         return result;
     }
 

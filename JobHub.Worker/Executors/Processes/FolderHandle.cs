@@ -74,12 +74,13 @@ internal sealed unsafe class FolderHandle : IDisposable
         if (error != Libc.Enoent) throw Libc.Failed($"open {name}", error);
         fixed (byte* path = Terminated(bytes))
         {
-            if (Libc.mkdirat(fd, path, 0x1c0) != 0) throw Libc.Failed($"mkdir {name}");
+            var failed = Libc.mkdirat(fd, path, 0x1c0) != 0;
+            // Two that fill a tree side by side may want the same folder.
+            if (failed && (error = Marshal.GetLastPInvokeError()) != Libc.Eexist) throw Libc.Failed($"mkdir {name}", error);
+            var folder = TryOpen(bytes, out error) ?? throw Libc.Failed($"open {name}", error);
+            if (!failed) made?.Invoke(folder);
+            return folder;
         }
-
-        var folder = TryOpen(bytes, out error) ?? throw Libc.Failed($"open {name}", error);
-        made?.Invoke(folder);
-        return folder;
     }
 
     public SafeFileHandle CreateFile(string name)
@@ -124,7 +125,23 @@ internal sealed unsafe class FolderHandle : IDisposable
         }
     }
 
-    public void Own(int uid, int gid, int mode)
+    public static void Own(SafeFileHandle file, int uid, int gid, int mode)
+    {
+        var held = false;
+        try
+        {
+            file.DangerousAddRef(ref held);
+            Own((int)file.DangerousGetHandle(), uid, gid, mode);
+        }
+        finally
+        {
+            if (held) file.DangerousRelease();
+        }
+    }
+
+    public void Own(int uid, int gid, int mode) => Own(fd, uid, gid, mode);
+
+    private static void Own(int fd, int uid, int gid, int mode)
     {
         if (uid >= 0 && Libc.fchown(fd, uid, gid) != 0) throw Libc.Failed("fchown");
         if (Libc.fchmod(fd, mode) != 0) throw Libc.Failed("fchmod");

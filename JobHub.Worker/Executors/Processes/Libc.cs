@@ -6,7 +6,7 @@ namespace JobHub.Worker.Executors.Processes;
 internal static unsafe partial class Libc
 {
     public const int SigKill = 9, SigTerm = 15;
-    public const int Enoent = 2, Esrch = 3, E2Big = 7, Enoexec = 8, Echild = 10, Enomem = 12, Eacces = 13, Enotdir = 20, Etxtbsy = 26, Eloop = 40;
+    public const int Enoent = 2, Esrch = 3, E2Big = 7, Enoexec = 8, Echild = 10, Enomem = 12, Eacces = 13, Eexist = 17, Enotdir = 20, Etxtbsy = 26, Eloop = 40;
     public const int WNoHang = 1, WExited = 4, WAll = 0x40000000, WNoWait = 0x01000000, PAll = 0;
     public const int PrSetNoNewPrivs = 38, PrSetChildSubreaper = 36, PrSetName = 15;
     public const int CloneFs = 0x200;

@@ -6,7 +6,7 @@ namespace JobHub.Worker.Executors.Processes;
 /// Decides what a tree's program sees: the tree as its root, and of the host an allow-list of folders to read. A file of the tree inside a shown folder makes that folder,
 /// and no other, one of the tree, with the host's other entries laid back one by one. Everything else of the host is not there.
 /// </summary>
-internal sealed class RootPlan
+public sealed class RootPlan
 {
     /// <summary>Most entries of the host that composed folders take together; each is a mount.</summary>
     public const int MostComposed = 600;
@@ -62,13 +62,22 @@ internal sealed class RootPlan
             if (link is null) mounts.Add(new TreeMount(TreeMountKind.Shown, folder, folder));
         }
 
-        foreach (var folder in (ReadOnlySpan<string>)["/proc", "/dev"]) Prepare(root, folder, null, isFile: false, prepared);
+        foreach (var folder in (ReadOnlySpan<string>)["/proc", "/dev", "/var/tmp"]) Prepare(root, folder, null, isFile: false, prepared);
         var done = new HashSet<string>();
         var composed = 0;
         foreach (var folder in files.Where(IsShown).Select(HostParent).Where(IsShown).Distinct().OrderBy(path => path.Length)) Compose(root, tree, folder, mounts, done, prepared, ref composed);
         foreach (var path in hidden.Where(path => IsShown(path) && (Directory.Exists(path) || File.Exists(path)))) mounts.Add(new TreeMount(TreeMountKind.Hidden, path, path));
         return mounts;
     }
+
+    /// <summary>Whether a sandbox shows the host's folder at this path, or below a shown folder nothing is there yet.</summary>
+    public bool Shows(string path) => IsShown(path) && Directory.Exists(path);
+
+    /// <summary>Makes a folder of a tree the programs', searchable by all.</summary>
+    internal void Give(FolderHandle folder) => folder.Own(programUser?.Uid ?? -1, programUser?.Gid ?? -1, 0x1ed);
+
+    /// <summary>The same for a file.</summary>
+    internal void Give(Microsoft.Win32.SafeHandles.SafeFileHandle file, int mode) => FolderHandle.Own(file, programUser?.Uid ?? -1, programUser?.Gid ?? -1, mode);
 
     /// <summary>Makes <paramref name="path"/> in the tree a folder that programs may write, with its parents. False when it was there.</summary>
     public bool MakeWritable(string tree, string path, int mode)
@@ -134,7 +143,7 @@ internal sealed class RootPlan
     }
 
     /// <summary>The folder at an absolute path of the tree, made as far as it is missing.</summary>
-    public static FolderHandle Walk(FolderHandle root, string path, Action<FolderHandle>? made)
+    internal static FolderHandle Walk(FolderHandle root, string path, Action<FolderHandle>? made)
     {
         FolderHandle? at = null;
         foreach (var part in path.Split('/', StringSplitOptions.RemoveEmptyEntries))

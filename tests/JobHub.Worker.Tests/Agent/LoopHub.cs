@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -44,6 +45,14 @@ internal sealed class LoopServer : IAsyncDisposable
     public async ValueTask DisposeAsync() => await _app.DisposeAsync();
 }
 
+/// <summary>A file of a tree on the wire.</summary>
+internal sealed record LoopFile(byte[] Bytes, bool Executable)
+{
+    public long Size { get; init; } = Bytes.Length;
+    /// <summary>Given by its path instead of a URL.</summary>
+    public string? Shared { get; init; }
+}
+
 /// <summary>The hub's side of the agent protocol, small: tasks wait in a queue, results are collected, faults are asked for.</summary>
 internal sealed class LoopHub : IAsyncDisposable
 {
@@ -55,6 +64,12 @@ internal sealed class LoopHub : IAsyncDisposable
 
     public ConcurrentDictionary<Guid, AttemptResult> Results { get; } = new();
     public ConcurrentDictionary<Guid, byte[]> Logs { get; } = new();
+    /// <summary>Files to place, by token: path and bytes.</summary>
+    public ConcurrentDictionary<Guid, SortedDictionary<string, LoopFile>> Inputs { get; } = new();
+    /// <summary>Files sent, by token and path. Bytes of large ones are only counted.</summary>
+    public ConcurrentDictionary<(Guid Token, string Path), LoopFile> Kept { get; } = new();
+    /// <summary>What a PUT of a file is answered before it is read; 0 = it is taken.</summary>
+    public Func<string, int> AnswerFile { get; set; } = _ => 0;
     public ConcurrentDictionary<Guid, string> Live { get; } = new();
     public ConcurrentQueue<StopOrder> Orders { get; } = new();
     public ConcurrentBag<long> Ended { get; } = [];
@@ -89,8 +104,62 @@ internal sealed class LoopHub : IAsyncDisposable
         return spec;
     }
 
+    /// <summary>A command with a tree.</summary>
+    public AttemptSpec AddTree(string command, Func<AttemptSpec, AttemptSpec>? shape = null, params (string Path, string Text)[] files) =>
+        AddTree(command, shape, [.. files.Select(f => KeyValuePair.Create(f.Path, new LoopFile(System.Text.Encoding.UTF8.GetBytes(f.Text), false)))]);
+
+    public AttemptSpec AddTree(string command, Func<AttemptSpec, AttemptSpec>? shape, KeyValuePair<string, LoopFile>[] files)
+    {
+        var job = Guid.NewGuid();
+        var spec = new AttemptSpec
+        {
+            Token = Guid.NewGuid(), TaskId = 1, JobId = job, Attempt = 1, Kind = TaskKind.Command, Index = 0, TaskName = $"{job}-c-0",
+            Command = new CommandSpec(command, null, true, new TreeSpec(files.Length, 1 << 30, 10_000)),
+        };
+        if (shape is not null) spec = shape(spec);
+        Inputs[spec.Token] = new SortedDictionary<string, LoopFile>(files.ToDictionary(), StringComparer.Ordinal);
+        _ready.Enqueue(spec);
+        _news.Release();
+        return spec;
+    }
+
+    /// <summary>Paths and texts of what was kept of an attempt.</summary>
+    public SortedDictionary<string, string> KeptOf(AttemptSpec spec) =>
+        new(Kept.Where(k => k.Key.Token == spec.Token).ToDictionary(k => k.Key.Path, k => System.Text.Encoding.UTF8.GetString(k.Value.Bytes)), StringComparer.Ordinal);
+
+    public string LogOf(AttemptSpec spec) => System.Text.Encoding.UTF8.GetString(Logs.TryGetValue(spec.Token, out var log) ? log : Results[spec.Token].Log?.Inline ?? []);
+
+    private void MapFiles(WebApplication app)
+    {
+        app.MapGet("/agent/v1/sessions/{id}/attempts/{token}/files", (long id, Guid token, string? after, int limit) =>
+        {
+            var page = Inputs[token].Where(f => after is null || string.CompareOrdinal(f.Key, after) > 0).Take(limit).ToArray();
+            return Microsoft.AspNetCore.Http.Results.Json(new FilePage(
+                [.. page.Select(f => new TreeFile(f.Key, f.Value.Size, f.Value.Executable, f.Value.Shared is { } shared ? new ObjectGrant(shared, null)
+                    : new ObjectGrant(null, $"/agent/v1/sessions/{id}/attempts/{token}/files/content?path={Uri.EscapeDataString(f.Key)}")))],
+                page.Length < limit ? null : page[^1].Key));
+        });
+        app.MapGet("/agent/v1/sessions/{id}/attempts/{token}/files/content", (Guid token, string path) =>
+            Microsoft.AspNetCore.Http.Results.Bytes(Inputs[token][path].Bytes, "application/octet-stream", enableRangeProcessing: true));
+        app.MapPut("/agent/v1/sessions/{id}/attempts/{token}/files", async (Guid token, string path, bool executable, HttpContext context) =>
+        {
+            if (AnswerFile(path) is var status and not 0) return Microsoft.AspNetCore.Http.Results.Problem("refused here", statusCode: status);
+            context.Features.Get<IHttpMaxRequestBodySizeFeature>()!.MaxRequestBodySize = null;
+            var buffer = new byte[1 << 16];
+            var (size, small) = (0L, new MemoryStream());
+            int n;
+            while ((n = await context.Request.Body.ReadAsync(buffer)) > 0)
+            {
+                if ((size += n) <= 1 << 20) small.Write(buffer, 0, n);
+            }
+            Kept[(token, path)] = new LoopFile(small.ToArray(), executable) { Size = size };
+            return Microsoft.AspNetCore.Http.Results.NoContent();
+        });
+    }
+
     private void Map(WebApplication app)
     {
+        MapFiles(app);
         app.Use(async (context, next) =>
         {
             if (context.Request.Headers.Authorization != "Bearer secret") context.Response.StatusCode = 401;
@@ -160,7 +229,7 @@ internal sealed class LoopWorker : IAsyncDisposable
     private readonly IHost _host;
     private readonly string _folder;
 
-    public LoopWorker(Uri hub, int slots = 2, TimeSpan? grace = null)
+    public LoopWorker(Uri hub, int slots = 2, TimeSpan? grace = null, params (string Name, string Value)[] settings)
     {
         _folder = Directory.CreateTempSubdirectory("jobhub-agent-").FullName;
         File.SetUnixFileMode(_folder, (UnixFileMode)0b111_101_101);
@@ -173,6 +242,7 @@ internal sealed class LoopWorker : IAsyncDisposable
             ["JobHub:Worker:ProgramFolder"] = Path.Combine(_folder, "programs"), ["JobHub:Worker:ScratchRoot"] = Path.Combine(_folder, "scratch"),
             ["JobHub:Worker:Slots"] = slots.ToString(), ["JobHub:Worker:Grace"] = (grace ?? TimeSpan.FromSeconds(5)).ToString(),
         });
+        builder.Configuration.AddInMemoryCollection(settings.Select(s => KeyValuePair.Create($"JobHub:Worker:{s.Name}", (string?)s.Value)));
         builder.Logging.ClearProviders();
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddAttempts(builder.Configuration).AddAgentRole();
