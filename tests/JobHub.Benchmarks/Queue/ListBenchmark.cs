@@ -32,6 +32,14 @@ internal static class ListBenchmark
             await Console.Error.WriteLineAsync($"  {name}: {row.Median:F1} ms");
         }
 
+        // The command family's list tells how many match, too: counted when it is asked.
+        foreach (var status in new[] { "", "&status=QUEUED", "&status=COMPLETE", "&status=FAILED", "&status=all" })
+        {
+            var row = table.Add($"/jobs?limit=50&project=p7{status}");
+            for (var run = 0; run < arguments.Number("runs", 1); run++) row.Samples.Add(await ReadAsync(http, $"jobs?limit=50&project=p7{status}", reads));
+            await Console.Error.WriteLineAsync($"  {status}: {row.Median:F1} ms");
+        }
+
         return table;
     }
 
