@@ -82,6 +82,14 @@ public sealed class RabbitServer : IAsyncDisposable
         if (started.Exited.IsCompleted) throw new InvalidOperationException($"The broker ended with {await started.Exited}:\n{string.Join('\n', lines)}");
     }
 
+    /// <summary>Says that its memory is used up, or no longer: until then it takes nothing from publishers.</summary>
+    public async Task AlarmAsync(bool on)
+    {
+        string[] arguments = ["-n", $"jh{Port}@localhost", "set_vm_memory_high_watermark", .. on ? (string[])["0"] : ["absolute", "1GB"]];
+        var (code, output) = await HostedProcess.RunAsync(new ProcessPlan(Path.Combine(Path.GetDirectoryName(Program)!, "rabbitmqctl"), arguments) { User = user, Folder = folder, Environment = Settings() }, CancellationToken.None);
+        if (code != 0) throw new InvalidOperationException($"rabbitmqctl ended with {code}: {output}");
+    }
+
     public async ValueTask DisposeAsync()
     {
         // Nothing in it is wanted any more.

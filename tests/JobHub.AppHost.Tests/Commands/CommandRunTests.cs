@@ -242,7 +242,7 @@ public sealed class CommandRunTests(CommandHubs hubs)
 
     private static async Task<string> CurlAsync(string folder, params string[] arguments)
     {
-        using var curl = Process.Start(new ProcessStartInfo("curl", arguments) { WorkingDirectory = folder, RedirectStandardOutput = true })!;
+        using var curl = Process.Start(new ProcessStartInfo("curl", arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, UseShellExecute = false })!;
         var output = await curl.StandardOutput.ReadToEndAsync();
         await curl.WaitForExitAsync();
         return output;

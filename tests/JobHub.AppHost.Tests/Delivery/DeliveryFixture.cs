@@ -17,15 +17,23 @@ public sealed class DeliveryFixture : IAsyncLifetime
 
     public RabbitServer Broker { get; private set; } = null!;
 
+    /// <summary>May be a webhook's although it is on loopback.</summary>
+    public WebhookReceiver Receiver { get; private set; } = null!;
+
     public HubProcess Hub { get; private set; } = null!;
 
     public async Task InitializeAsync()
     {
         Broker = await RabbitServer.StartAsync();
+        Receiver = await WebhookReceiver.StartAsync();
         Hub = await HubProcess.StartAsync(new HubOptions
         {
             Slots = 8, Arguments = ["--rabbitmq", Broker.ConnectionString],
-            Environment = new Dictionary<string, string?> { ["JobHub__RabbitMq__Publish"] = "All", ["JobHub__RabbitMq__MaxBackoff"] = "00:00:00.5", ["ConnectionStrings__rabbitmq"] = Broker.ConnectionString },
+            Environment = new Dictionary<string, string?>
+            {
+                ["JobHub__RabbitMq__Publish"] = "All", ["JobHub__RabbitMq__MaxBackoff"] = "00:00:00.5", ["ConnectionStrings__rabbitmq"] = Broker.ConnectionString,
+                ["JobHub__Webhooks__AllowedEndpoints__0"] = Receiver.HostAndPort, ["JobHub__Webhooks__Backoff"] = "00:00:00.05", ["JobHub__Webhooks__MaxBackoff"] = "00:00:00.5",
+            },
         });
         var settings = new Dictionary<string, string?>
         {
@@ -39,6 +47,7 @@ public sealed class DeliveryFixture : IAsyncLifetime
     {
         if (engine is not null) await engine.DisposeAsync();
         if (Hub is not null) await Hub.DisposeAsync();
+        await Receiver.DisposeAsync();
         await Broker.DisposeAsync();
     }
 
@@ -67,10 +76,29 @@ public sealed class DeliveryFixture : IAsyncLifetime
         return JsonNode.Parse(await http.GetStringAsync($"/hub/v1/jobs/{id}"))!;
     }
 
+    public async Task StopReceiverAsync() => await Receiver.DisposeAsync();
+
+    public async Task StartReceiverAsync(int port) => Receiver = await WebhookReceiver.StartAsync(port);
+
+    /// <returns>The webhook's route and its secret.</returns>
+    public async Task<(string Path, string Secret)> AddWebhookAsync(string path)
+    {
+        using var http = Hub.CreateClient();
+        using var answer = await http.PostAsync("/hub/v1/webhooks", new StringContent(new JsonObject { ["url"] = $"{Receiver.Address}{path}", ["events"] = "all" }.ToJsonString(), System.Text.Encoding.UTF8, "application/json"));
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
+        return (answer.Headers.Location!.ToString(), (string)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["secret"]!);
+    }
+
     public async Task CancelAsync(string id)
     {
         using var http = Hub.CreateClient();
         using var answer = await http.PostAsync($"/hub/v1/jobs/{id}/cancel", null);
         answer.EnsureSuccessStatusCode();
     }
+}
+
+[CollectionDefinition(Name)]
+public sealed class DeliveryCollection : ICollectionFixture<DeliveryFixture>
+{
+    public const string Name = "delivery";
 }

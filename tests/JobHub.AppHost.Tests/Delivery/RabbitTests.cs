@@ -4,14 +4,15 @@ using JobHub.Testing;
 namespace JobHub.AppHost.Tests.Delivery;
 
 /// <summary>What listeners on the broker get, whatever dies in between.</summary>
-public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<DeliveryFixture>
+[Collection(DeliveryCollection.Name)]
+public sealed class RabbitTests(DeliveryFixture fixture)
 {
     private const int Many = 5000;
 
     [Fact]
     public async Task Messages_OfManyJobs_AreCompleteAndInOrderPerJob()
     {
-        await using var inbox = await Inbox.OpenAsync(fixture.Broker);
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
 
         var jobs = await fixture.SubmitAsync(Many);
 
@@ -28,7 +29,7 @@ public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<Deliver
         await fixture.Broker.KillAsync();
         await fixture.Broker.StartAgainAsync();
 
-        await using var inbox = await Inbox.OpenAsync(fixture.Broker);
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
         CheckOrder(await inbox.OfAsync(jobs), jobs);
     }
 
@@ -42,7 +43,7 @@ public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<Deliver
 
         await fixture.Broker.StartAgainAsync();
 
-        await using var inbox = await Inbox.OpenAsync(fixture.Broker);
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
         CheckOrder(await inbox.OfAsync(jobs), jobs);
         Assert.Contains(fixture.Hub.Output, line => line.Contains("is away", StringComparison.Ordinal) && line.Contains("messages wait", StringComparison.Ordinal));
     }
@@ -50,7 +51,7 @@ public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<Deliver
     [Fact]
     public async Task Messages_WhenTheApiIsKilledInTheMiddle_AreAllThere()
     {
-        await using var inbox = await Inbox.OpenAsync(fixture.Broker);
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
         var before = await fixture.EndedAsync();
         var jobs = await fixture.SubmitAsync(Many);
         await fixture.WaitEndedAsync(before + 300);
@@ -62,9 +63,24 @@ public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<Deliver
     }
 
     [Fact]
+    public async Task Jobs_WhileTheBrokerTakesNothing_EndAndTheirMessagesFollow()
+    {
+        await fixture.Broker.AlarmAsync(on: true);
+        var before = await fixture.EndedAsync();
+        var jobs = await fixture.SubmitAsync(200);
+        await fixture.WaitEndedAsync(before + 200);
+
+        await fixture.Broker.AlarmAsync(on: false);
+
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
+        CheckOrder(await inbox.OfAsync(jobs), jobs);
+        Assert.Contains(fixture.Hub.Output, line => line.Contains("takes nothing for now", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Message_OfEachEnding_SaysHowTheJobEnded()
     {
-        await using var inbox = await Inbox.OpenAsync(fixture.Broker);
+        await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
 
         var good = await EndOfAsync("true");
         Assert.Equal(("COMPLETE", 0, null), ((string?)good["status"], (int)good["exit_code"]!, good["error"]));
@@ -115,7 +131,7 @@ public sealed class RabbitTests(DeliveryFixture fixture) : IClassFixture<Deliver
     }
 
     // Of each job its first word is that it is queued and its last how it ended, and no message overtook another.
-    private static void CheckOrder(ILookup<string, Received> told, IReadOnlySet<string> jobs)
+    private static void CheckOrder(ILookup<string, RabbitMessage> told, IReadOnlySet<string> jobs)
     {
         Assert.Equal(jobs.Count, told.Count);
         foreach (var job in told)

@@ -1,13 +1,12 @@
 using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
-using JobHub.Testing;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
 
-namespace JobHub.AppHost.Tests.Delivery;
+namespace JobHub.Testing;
 
 /// <summary>A message as a listener gets it.</summary>
-public sealed record Received(long Id, string Job, string? ContentType, bool Persistent, JsonObject Body)
+public sealed record RabbitMessage(long Id, string Job, string? ContentType, bool Persistent, JsonObject Body)
 {
     public string Status => (string)Body["status"]!;
 
@@ -15,22 +14,22 @@ public sealed record Received(long Id, string Job, string? ContentType, bool Per
 }
 
 /// <summary>Listens on the queue, as a user of the hub does, and keeps what comes, in the order in which it comes.</summary>
-public sealed class Inbox : IAsyncDisposable
+public sealed class RabbitInbox : IAsyncDisposable
 {
-    private readonly ConcurrentQueue<Received> received = new();
+    private readonly ConcurrentQueue<RabbitMessage> received = new();
     private readonly IConnection connection;
     private readonly IChannel channel;
 
-    private Inbox(IConnection connection, IChannel channel) => (this.connection, this.channel) = (connection, channel);
+    private RabbitInbox(IConnection connection, IChannel channel) => (this.connection, this.channel) = (connection, channel);
 
-    public IReadOnlyList<Received> Messages => [.. received];
+    public IReadOnlyList<RabbitMessage> Messages => [.. received];
 
-    public static async Task<Inbox> OpenAsync(RabbitServer broker, string queue = "job_response")
+    public static async Task<RabbitInbox> OpenAsync(RabbitServer broker, string queue = "job_response", bool declare = true)
     {
         var connection = await new ConnectionFactory { Uri = new Uri(broker.ConnectionString), AutomaticRecoveryEnabled = false }.CreateConnectionAsync();
         var channel = await connection.CreateChannelAsync();
-        var inbox = new Inbox(connection, channel);
-        await channel.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false);
+        var inbox = new RabbitInbox(connection, channel);
+        if (declare) await channel.QueueDeclareAsync(queue, durable: true, exclusive: false, autoDelete: false);
         var consumer = new AsyncEventingBasicConsumer(channel);
         consumer.ReceivedAsync += (_, e) =>
         {
@@ -43,7 +42,7 @@ public sealed class Inbox : IAsyncDisposable
     }
 
     /// <summary>Waits for the final message of every job, and returns all messages about them without repetitions.</summary>
-    public async Task<ILookup<string, Received>> OfAsync(IReadOnlySet<string> jobs)
+    public async Task<ILookup<string, RabbitMessage>> OfAsync(IReadOnlySet<string> jobs)
     {
         await Eventually.GetAsync(
             () => Task.FromResult(received.Where(m => m.IsFinal && jobs.Contains(m.Job)).Select(m => m.Job).Distinct().Count()), count => count == jobs.Count,
