@@ -53,7 +53,7 @@ public sealed class RabbitTests(DeliveryFixture fixture)
     {
         await using var inbox = await RabbitInbox.OpenAsync(fixture.Broker);
         var before = await fixture.EndedAsync();
-        var jobs = await fixture.SubmitAsync(Many);
+        var jobs = await fixture.SubmitAsync(2000);
         await fixture.WaitEndedAsync(before + 300);
 
         var killed = await fixture.Hub.KillAsync("api");
