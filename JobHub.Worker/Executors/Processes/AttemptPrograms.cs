@@ -25,6 +25,23 @@ internal sealed class AttemptPrograms(Guid token)
     public bool Started { get; private set; }
     public long MemoryLimitBytes { get; set; }
     public bool OverLimit { get; set; }
+
+    /// <summary>Made by the first start with a limit, where groups can be made.</summary>
+    public AttemptCgroup? Cgroup { get; private set; }
+
+    /// <summary>Whether the limit ended a program of it that ended so. The kernel may end one process and leave the rest, whose good end then means nothing.</summary>
+    public bool IsOutOfMemory(bool failed)
+    {
+        if (Cgroup is not { KilledForMemory: true }) return failed && OverLimit;
+        OverLimit = true;
+        SampledPeak = Math.Max(SampledPeak, MemoryLimitBytes);
+        return true;
+    }
+
+    public AttemptCgroup? CgroupOf(Func<AttemptCgroup?> make)
+    {
+        lock (gate) return Cgroup ??= make();
+    }
     public long SampledPeak { get; set; }
 
     /// <summary>The sandbox of these folders: made by the first start that asks for it, kept until the attempt's end.</summary>

@@ -82,8 +82,9 @@ internal sealed class LaunchedProgram(int pid, SafeFileHandle? stdin, SafeFileHa
         // A child starts in our memory until exec, and the kernel counts that as its peak: a number up to our own peak says nothing.
         var rss = usage.MaxRssKib << 10;
         _ = Libc.getrusage(0, out var own);
+        var outOfMemory = attempt?.IsOutOfMemory(signal != 0 || code is not 0) == true;
         var peak = Math.Max(rss > own.MaxRssKib << 10 ? rss : 0, attempt?.SampledPeak ?? 0);
-        exit.TrySetResult(new ProgramExit(code, signal == 0 ? null : signal, attempt?.OverLimit == true && (signal != 0 || code is not 0), cpu, peak));
+        exit.TrySetResult(new ProgramExit(code, signal == 0 ? null : signal, outOfMemory, cpu, peak));
         attempt?.Ended(this);
     }
 

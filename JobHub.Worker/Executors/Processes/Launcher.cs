@@ -14,6 +14,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private const string DefaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
     private const int TextBusyRetries = 50;
     private const int StreamPipeBytes = 1 << 20;
+    // A program must be in its group before its first own instruction: what it starts earlier would stay outside. posix_spawn cannot start it there, so a shell waits for a word.
+    private static readonly string[] Gate = ["/bin/sh", "-c", "read -r _ <&3 || exit 125; exec 3<&-; exec \"$@\"", "jobhub-gate"];
 
     // One a process, for the same reason as the reaper.
     private static readonly ConcurrentDictionary<Guid, AttemptPrograms> Attempts = new();
@@ -25,6 +27,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     private readonly (int Uid, int Gid)? runAs;
     private readonly bool ownsScratch;
     private readonly MemoryWatch memory;
+    private readonly Cgroups? cgroups;
     private readonly Guard? guard;
     private int disposed;
     private readonly ProcessOptions options;
@@ -37,8 +40,10 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         (this.clock, this.options, this.scratch, this.logger) = (clock, options.Value, scratch, logger);
         runAs = ProgramUser.Resolve(options.Value.RunAs);
         hidden = HiddenFolders();
+        var why = "the setting says so";
+        cgroups = this.options.Cgroups ? Cgroups.Find(out why) : null;
         Isolation = FindIsolation();
-        IsolationFound(Isolation);
+        IsolationFound(Isolation, cgroups?.Name ?? $"sampling ({why})");
         memory = new MemoryWatch(() => Attempts.Values, this.options.MemorySample, clock);
         guard = this.options.Guard ? new Guard((file, arguments) => StartOwn(file, arguments, []), scratch) : null;
     }
@@ -83,12 +88,18 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         if (start.MemoryLimitBytes > 0)
         {
             attempt.MemoryLimitBytes = start.MemoryLimitBytes;
+            // Also beside a group: it is what holds for a job that brought a shell of its own, which need not wait at the gate.
             memory.Wake();
         }
 
+        // Programs that are started once a line are too short for a group; the samples see them.
+        AttemptCgroup? group = null;
+        if (cgroups is not null && (start.MemoryLimitBytes > 0 || start.Cpus > 0) && start.RawArguments.Count == 0)
+            group = attempt.CgroupOf(() => cgroups.Create(start.Token, start.MemoryLimitBytes, start.Cpus));
+
         try
         {
-            return Start(file, argv, environment, start, attempt, sandbox);
+            return Start(file, argv, environment, start, attempt, sandbox, group);
         }
         catch (ProgramStartException) when (!attempt.Started)
         {
@@ -102,6 +113,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
     {
         if (!Attempts.TryGetValue(token, out var attempt)) return;
         await new AttemptEnd(attempt, reaper, OldestOther, clock).RunAsync(grace, ct);
+        if (attempt.Cgroup is { } group) await group.RemoveAsync(clock, ct);
         Attempts.TryRemove(new(token, attempt));
     }
 
@@ -110,6 +122,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         guard?.Dispose();
         memory.Dispose();
+        cgroups?.Dispose();
         threads.Dispose();
         _ = Libc.close(nullDevice);
         if (ownsScratch) scratch.Dispose();
@@ -127,10 +140,10 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         return oldest;
     }
 
-    private LaunchedProgram Start(string file, List<ReadOnlyMemory<byte>> argv, List<string> environment, ProgramStart start, AttemptPrograms? attempt, Sandbox? sandbox)
+    private LaunchedProgram Start(string file, List<ReadOnlyMemory<byte>> argv, List<string> environment, ProgramStart start, AttemptPrograms? attempt, Sandbox? sandbox, AttemptCgroup? group = null)
     {
-        Span<int> given = stackalloc int[3];
-        Span<int> kept = [-1, -1, -1];
+        Span<int> given = stackalloc int[4];
+        Span<int> kept = [-1, -1, -1, -1];
         given.Fill(-1);
         var counted = false;
         try
@@ -145,16 +158,18 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             // Programs without a pipe to read are the short ones: a large ring would cost them more than it saves.
             if (start.PipeStdin) _ = Libc.fcntl(kept[1], Libc.FSetPipeSize, StreamPipeBytes);
             if (!start.MergeStderr) (kept[2], given[2]) = Libc.Pipe();
-            ReadOnlySpan<int> descriptors = [start.PipeStdin ? given[0] : nullDevice, given[1], start.MergeStderr ? given[1] : given[2]];
+            if (group is not null) (given[3], kept[3]) = Libc.Pipe();
+            Span<int> descriptors = [start.PipeStdin ? given[0] : nullDevice, given[1], start.MergeStderr ? given[1] : given[2], given[3]];
             var enters = sandbox is { NamespaceFds: null };
-            if (enters)
+            if (enters || group is not null)
             {
                 Check(file, start);
                 argv[0] = Encoding.UTF8.GetBytes(file);
-                argv.InsertRange(0, sandbox!.Enter(start.WorkingFolder).Select(word => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(word)));
+                IEnumerable<string> before = [.. group is null ? Array.Empty<string>() : Gate, .. enters ? sandbox!.Enter(start.WorkingFolder) : []];
+                argv.InsertRange(0, before.Select(word => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(word)));
             }
 
-            using var spawn = new Spawn(enters ? FindOnPath("nsenter", null) : file, argv, environment, enters && start.Tree is not null ? "/" : start.WorkingFolder, descriptors)
+            using var spawn = new Spawn(group is not null ? Gate[0] : enters ? FindOnPath("nsenter", null) : file, argv, environment, enters && start.Tree is not null ? "/" : start.WorkingFolder, group is null ? descriptors[..3] : descriptors)
             {
                 Namespaces = sandbox?.NamespaceFds,
                 // Only what is no attempt's runs as the worker itself: the holders of sandboxes and the guard.
@@ -176,6 +191,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             var program = new LaunchedProgram(spawn.Pid, kept[0] < 0 ? null : Handle(ref kept[0]), Handle(ref kept[1]), kept[2] < 0 ? null : Handle(ref kept[2]), attempt, enters, clock);
             attempt?.Add(program);
             reaper.Add(spawn.Pid, program.Ended);
+            if (group is not null) Open(kept[3], group, spawn.Pid);
             return program;
         }
         finally
@@ -184,6 +200,15 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             foreach (var fd in given) Close(fd);
             foreach (var fd in kept) Close(fd);
         }
+    }
+
+    /// <summary>Lets a program begin that waits at the gate, once it is in its group.</summary>
+    private unsafe void Open(int gate, AttemptCgroup group, int pid)
+    {
+        if (!group.Add(pid)) GroupRefused(pid);
+        var word = (byte)'\n';
+        // One that is gone already needs no word.
+        _ = Libc.write(gate, &word, 1);
     }
 
     private static SafeFileHandle Handle(ref int fd)

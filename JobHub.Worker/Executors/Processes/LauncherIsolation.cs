@@ -147,8 +147,11 @@ public sealed partial class Launcher
         }
     }
 
-    [LoggerMessage(4101, LogLevel.Information, "Programs are isolated by {Isolation}")]
-    private partial void IsolationFound(IsolationLevel isolation);
+    [LoggerMessage(4101, LogLevel.Information, "Programs are isolated by {Isolation}; memory limits are kept by {Memory}")]
+    private partial void IsolationFound(IsolationLevel isolation, string memory);
+
+    [LoggerMessage(4103, LogLevel.Warning, "Program {Pid} could not be moved into its control group; its memory is sampled")]
+    private partial void GroupRefused(int pid);
 
     [LoggerMessage(4102, LogLevel.Warning, "Isolation by {Isolation} does not work here: {Reason}")]
     private partial void StepRefused(IsolationLevel isolation, string reason);

@@ -126,6 +126,12 @@ internal static unsafe partial class Libc
     [LibraryImport("libc")]
     public static partial int sigfillset(byte* set);
 
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int rmdir(string path);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint write(int fd, byte* buffer, nint count);
+
     [LibraryImport("libc", SetLastError = true)]
     public static partial int openat(int folder, byte* path, int flags, int mode);
 

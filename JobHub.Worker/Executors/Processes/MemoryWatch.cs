@@ -84,7 +84,8 @@ internal sealed class MemoryWatch(Func<IEnumerable<AttemptPrograms>> attempts, T
             if (used > attempt.MemoryLimitBytes && processes.Count > 1) used = processes.Sum(process => Proportional(process));
             attempt.SampledPeak = Math.Max(attempt.SampledPeak, used);
             close |= used > attempt.MemoryLimitBytes / 2;
-            if (used <= attempt.MemoryLimitBytes) continue;
+            // What the kernel has begun by ending one process is carried through, as it does itself where it can.
+            if (used <= attempt.MemoryLimitBytes && attempt.Cgroup is not { KilledForMemory: true }) continue;
             attempt.OverLimit = true;
             foreach (var program in attempt.Left()) program.Signal(Libc.SigKill);
             foreach (var process in processes) _ = Libc.kill(process.Pid, Libc.SigKill);

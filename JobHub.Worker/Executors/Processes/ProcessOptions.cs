@@ -44,6 +44,9 @@ public sealed class ProcessOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "00:00:10")]
     public TimeSpan MemorySample { get; init; } = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>Make control groups for attempts with a limit where the worker may; else, and beside them, memory is sampled.</summary>
+    public bool Cgroups { get; init; } = true;
+
     /// <summary>Run the guard that ends programs and removes scratch folders when the worker itself is killed.</summary>
     public bool Guard { get; init; } = true;
 }

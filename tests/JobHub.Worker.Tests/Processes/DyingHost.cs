@@ -12,7 +12,7 @@ public static class DyingHost
         var (killed, _, _) = await host.RunAsync(host.Shell("kill -9 $$") with { Sandbox = true });
         foreach (var sandbox in (bool[])[true, false])
         {
-            var start = host.Shell($"trap '' TERM; (setsid sleep {mark} &) ; (setsid sh -c 'trap \"\" TERM; sleep {mark}; :' &) ; echo ready; sleep {mark}") with { Sandbox = sandbox };
+            var start = host.Shell($"trap '' TERM; (setsid sleep {mark} &) ; (setsid sh -c 'trap \"\" TERM; sleep {mark}; :' &) ; echo ready; sleep {mark}") with { Sandbox = sandbox, MemoryLimitBytes = sandbox ? 0 : 1L << 30 };
             LauncherHost.Read(host.Launcher.Start(start), new byte[16]);
         }
 

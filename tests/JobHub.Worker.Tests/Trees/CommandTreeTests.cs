@@ -111,6 +111,18 @@ public sealed class CommandTreeTests
         Assert.Equal((AttemptOutcome.Canceled, 1), (run.ResultOf(spec).Outcome, run.ResultOf(spec).Files));
     }
 
+    [Theory]
+    [MemberData(nameof(AllSteps))]
+    public async Task Command_OverItsMemory_IsToldApartAndItsFilesAreKept(string step)
+    {
+        await using var run = await TreeRun.StartAsync(step);
+        var over = await run.DoAsync("echo x > x; perl -e 'my $x = \"a\" x (1 << 28); sleep 1000'; exit 0", s => s with { MemoryLimitBytes = 64 << 20 });
+        var crash = await run.DoAsync("kill -9 $$", s => s with { MemoryLimitBytes = 64 << 20 });
+        Assert.Equal((AttemptOutcome.OutOfMemory, "out-of-memory", 1), (run.ResultOf(over).Outcome, run.ResultOf(over).Error!.Type, run.ResultOf(over).Files));
+        Assert.True(run.ResultOf(over).PeakMemoryBytes >= 64 << 20);
+        Assert.Equal((AttemptOutcome.Failed, "signal"), (run.ResultOf(crash).Outcome, run.ResultOf(crash).Error!.Type));
+    }
+
     [Fact]
     public async Task WorkingFolder_AskedFor_IsMadeAndIsHome()
     {
