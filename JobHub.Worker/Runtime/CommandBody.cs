@@ -105,6 +105,7 @@ public sealed class CommandBody : IAttemptBody
         if (sandbox) result["HOME"] = folder;
         result["JOBHUB_JOB_ID"] = spec.JobId.ToString();
         result["JOBHUB_TASK_ID"] = spec.TaskName;
+        result["JOBHUB_ATTEMPT_NUMBER"] = spec.Attempt.ToString(System.Globalization.CultureInfo.InvariantCulture);
         if (spec.Cpus > 0) result["OMP_NUM_THREADS"] = spec.Cpus.ToString(System.Globalization.CultureInfo.InvariantCulture);
         foreach (var (name, value) in spec.Environment) result[name] = value;
         // Not the job's to choose: the others are other attempts'.

@@ -22,7 +22,7 @@ public sealed class CommandRunTests(CommandHubs hubs)
         try
         {
             await File.WriteAllBytesAsync(Path.Combine(folder.FullName, "file.png"), [0x89, 0x50, 0, 255]);
-            var submitted = await CurlAsync(folder.FullName, "-s", "-w", "\n%{http_code}", "-F", "command=ls -al /tmp; cp /tmp/file.png /tmp/copy.png", "-F", "file[]=@file.png;filename=/tmp/file.png;type=image/png",
+            var submitted = await CurlAsync(folder.FullName, "-s", "-w", "\n%{http_code}", "--form-string", "command=ls -al /tmp; cp /tmp/file.png /tmp/copy.png", "-F", "file[]=@file.png;filename=/tmp/file.png;type=image/png",
                 $"{hub.Hub.Api}submission?project={project}");
             Assert.EndsWith("\n201", submitted);
             var job = (string)JsonNode.Parse(submitted[..^4])!["job_id"]!;
@@ -200,10 +200,10 @@ public sealed class CommandRunTests(CommandHubs hubs)
             for path in {{data}} /root /home /var/lib/postgresql /var/lib/jobhub /run/postgresql /var/tmp/jobhub-0 /var/tmp/jobhub-root-programs; do
               if ls -A "$path" 2>/dev/null | grep -q .; then echo "SEEN $path"; fi
             done
-            cat /proc/*/cmdline 2>/dev/null | tr '\0' ' ' | grep -E 'dotnet|postgres|JobHub\.' && echo "SEEN processes"
+            cat /proc/*/comm 2>/dev/null | grep -E 'dotnet|postgres|JobHub' && echo "SEEN processes"
             cat /proc/*/environ 2>/dev/null | tr '\0' '\n' | grep -E 'ConnectionStrings|PGPASS|AdminToken' && echo "SEEN environment"
             (setsid sh -c 'exec -a left-{{mark}} sleep 1000' >/dev/null 2>&1 &)
-            : > /etc/x 2>/dev/null && echo "SEEN a writable /etc"
+            (: > /etc/x) 2>/dev/null && echo "SEEN a writable /etc"
             echo done
             """;
 
