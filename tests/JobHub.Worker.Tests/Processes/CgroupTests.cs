@@ -9,7 +9,7 @@ public sealed class CgroupTests
     private static readonly string Prefix = $"jobhub-{Environment.ProcessId}-";
 
     private static string[] Groups(string prefix) => Directory.Exists("/sys/fs/cgroup")
-        ? Directory.GetDirectories("/sys/fs/cgroup", prefix + "*", new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = 0 }) : [];
+        ? Directory.GetDirectories("/sys/fs/cgroup", prefix + "*", new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = FileAttributes.None }) : [];
 
     private static int Attempts() => Groups(Prefix).Sum(folder => Directory.GetDirectories(folder).Length);
 
