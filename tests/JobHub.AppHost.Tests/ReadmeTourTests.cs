@@ -19,7 +19,7 @@ public sealed partial class ReadmeTourTests
         string Shown(string command) => Assert.Single(steps, s => s.Block.Contains(command, StringComparison.Ordinal)).Output;
         Assert.Contains("\"name\":\"reducer.awk\",\"type\":\"streaming\"", Shown("program=@samples/wordcount/reducer.awk"));
         Assert.Contains("\"mProgram\":{\"name\":\"mapper.awk\"", Shown("Idempotency-Key"));
-        Assert.Contains("\"status\":\"completed\",\"progress\":1", Shown("until curl"));
+        Assert.Contains("\"status\":\"completed\",\"progress\":1", Shown("until curl -s $HUB/api"));
         var tasks = Shown("tasks?limit=3");
         Assert.Equal(3, Regex.Count(tasks, "\"type\":\"mapper\""));
         Assert.Contains("event: job-submitted", tasks);
