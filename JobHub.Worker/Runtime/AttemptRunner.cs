@@ -66,12 +66,13 @@ public sealed class AttemptRunner(
             if (kill is not null) await kill;
             await launcher.EndAllAsync(spec.Token, attempt.Reason is null ? LeftoverGrace : GraceOf(attempt.Reason), CancellationToken.None);
             context?.GpuShare?.Dispose();
-            if (context is { Tree: not null, Files: not null }) result = await KeepFilesAsync(attempt, context, result);
+            if (context is { Tree.IsReady: true, Files: not null }) result = await KeepFilesAsync(attempt, context, result);
         }
         catch (Exception e) when (e is AttemptLostException or SessionEndedException) { return Unreported(spec); }
         finally
         {
             context?.GpuShare?.Dispose();
+            context?.Tree?.Dispose();
             if (folder is not null) scratch.Remove(folder);
             attempt.Context = null;
         }

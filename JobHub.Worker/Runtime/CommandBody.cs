@@ -81,7 +81,7 @@ public sealed class CommandBody : IAttemptBody
         if (sandboxed) root = builder.Root(tree, folder, Path.Combine(context.ScratchFolder, "tmp"), context.GpuShare?.Devices ?? []);
         else context.Log.Write("jobhub: this command runs without a sandbox: its files are below $JOBHUB_ROOT, and it sees what the worker's program user may see of the machine\n"u8);
         ct.ThrowIfCancellationRequested();
-        context.Tree = tree;
+        tree.IsReady = true;
         var environment = EnvironmentOf(context, sandbox: true, sandboxed ? folder : treeFolder + folder.TrimEnd('/'));
         environment["JOBHUB_ROOT"] = sandboxed ? "/" : treeFolder;
         if (!sandboxed) environment.TryAdd("TMPDIR", treeFolder + "/tmp");

@@ -31,13 +31,14 @@ internal sealed class TreeBuilder(AttemptContext context, AttemptFiles files, Ro
     public async Task<CommandTree> BuildAsync(string folder, string workingFolder, TreeSpec spec, CancellationToken ct)
     {
         var tree = new CommandTree(folder, spec);
+        // The runner's to dispose from here, also when the placing fails.
+        context.Tree = tree;
         try
         {
-            using var root = FolderHandle.Open(folder);
             if (spec.Files > 0)
             {
                 await Parallel.ForEachAsync(files.ListAsync(ct), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = ct },
-                    async (file, token) => await PlaceAsync(tree, root, file, token));
+                    async (file, token) => await PlaceAsync(tree, file, token));
             }
             if (!IsShown(workingFolder)) roots.MakeWritable(folder, workingFolder, 0x1ed);
             roots.MakeWritable(folder, "/tmp", 0x3ff);
@@ -63,7 +64,7 @@ internal sealed class TreeBuilder(AttemptContext context, AttemptFiles files, Ro
     // A working folder that the worker shows is used as it is.
     private bool IsShown(string workingFolder) => workingFolder == "/" || (sandboxed && roots.Shows(workingFolder));
 
-    private async Task PlaceAsync(CommandTree tree, FolderHandle root, TreeFile file, CancellationToken ct)
+    private async Task PlaceAsync(CommandTree tree, TreeFile file, CancellationToken ct)
     {
         if (WhyNot(file.Path) is { } reason) throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, $"A file cannot be placed: {reason}");
         var path = sandboxed ? roots.Place(file.Path) : file.Path;
@@ -71,7 +72,7 @@ internal sealed class TreeBuilder(AttemptContext context, AttemptFiles files, Ro
         SafeFileHandle handle;
         try
         {
-            using var parent = RootPlan.Walk(root, path[..^(name.Length + 1)], roots.Give);
+            using var parent = RootPlan.Walk(tree.Root, path[..^(name.Length + 1)], roots.Give);
             handle = parent.CreateFile(name);
         }
         catch (IOException e) when (!Faults.IsDiskFull(e))

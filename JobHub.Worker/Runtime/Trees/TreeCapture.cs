@@ -35,8 +35,9 @@ internal sealed class TreeCapture(CommandTree tree, AttemptFiles files, int owne
         {
             try
             {
-                using var root = FolderHandle.Open(tree.Folder);
-                await WalkAsync(root, [], root.Facts.Device, found.Writer, stop.Token);
+                // The command may have closed its own root.
+                tree.Root.Own(-1, -1, 0x1ed);
+                await WalkAsync(tree.Root, [], tree.Root.Facts.Device, found.Writer, stop.Token);
                 found.Writer.Complete();
             }
             catch (Exception e) { found.Writer.Complete(e); }

@@ -233,7 +233,7 @@ public sealed class CommandTreeTests
         Environment.SetEnvironmentVariable("JOBHUB_TEST_SECRET", "s3cret");
         await using var run = await TreeRun.StartAsync("bubblewrap");
         var spec = await run.DoAsync("env | cut -d= -f1 | sort | tr '\\n' ' '", s => s with { Cpus = 3 });
-        Assert.Equal("HOME JOBHUB_ATTEMPT JOBHUB_JOB_ID JOBHUB_ROOT JOBHUB_TASK_ID JOBHUB_WORKER LANG OMP_NUM_THREADS PATH PWD ", run.Hub.LogOf(spec));
+        Assert.Equal("HOME JOBHUB_ATTEMPT JOBHUB_ATTEMPT_NUMBER JOBHUB_JOB_ID JOBHUB_ROOT JOBHUB_TASK_ID JOBHUB_WORKER LANG OMP_NUM_THREADS PATH PWD ", run.Hub.LogOf(spec));
     }
 
     [Fact]

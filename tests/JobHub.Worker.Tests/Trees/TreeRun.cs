@@ -28,6 +28,14 @@ internal sealed class TreeRun : IAsyncDisposable
     public Task<AttemptSpec> DoWithAsync(string command, Func<AttemptSpec, AttemptSpec>? shape, params KeyValuePair<string, LoopFile>[] files) =>
         EndAsync(Hub.AddTree(command, shape, files));
 
+    /// <summary>Beside others that still run.</summary>
+    public async Task<AttemptSpec> DoOneAsync(string command, params (string Path, string Text)[] files)
+    {
+        var spec = Hub.AddTree(command, null, files);
+        await Eventually.TrueAsync(() => Hub.Results.ContainsKey(spec.Token));
+        return spec;
+    }
+
     public AttemptResult ResultOf(AttemptSpec spec) => Hub.Results[spec.Token];
 
     public async ValueTask DisposeAsync()
