@@ -25,6 +25,7 @@ public static class ApiDescription
             services.AddOpenApi(name, options =>
             {
                 options.ShouldInclude = description => string.Equals(description.GroupName, name, StringComparison.Ordinal);
+                options.AddOperationTransformer(QueryParameters.DescribeAsync);
                 options.AddDocumentTransformer((document, _, _) =>
                 {
                     document.Info.Title = title;

@@ -14,6 +14,7 @@ namespace JobHub.Worker.Agent;
 internal sealed class WorkerSession : IDisposable
 {
     private const int ClaimWaitMs = 20_000;
+    private static readonly TimeSpan AnnounceAfter = TimeSpan.FromMilliseconds(300);
     private const int ControlWaitMs = 20_000;
     private static readonly TimeSpan LiveEvery = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan GiveBackAfter = TimeSpan.FromSeconds(1);
@@ -249,7 +250,21 @@ internal sealed class WorkerSession : IDisposable
                 _logger.RenewFailed(_id, e.Message);
                 wait = TimeSpan.FromMilliseconds(250);
             }
-            if (wait > TimeSpan.Zero) await Task.Delay(wait, _clock, ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await WaitForRenewAsync(wait, ct);
+        }
+    }
+
+    /// <summary>Until the next renew is due, or a program has run for a moment that the hub has not heard of: whoever looks shall see soon that it runs.</summary>
+    private async Task WaitForRenewAsync(TimeSpan wait, CancellationToken ct)
+    {
+        var since = _clock.GetTimestamp();
+        while (!ct.IsCancellationRequested && wait - _clock.GetElapsedTime(since) is var left && left > TimeSpan.Zero)
+        {
+            await Task.Delay(left < AnnounceAfter ? left : AnnounceAfter, _clock, ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            foreach (var (_, attempt) in _held)
+            {
+                if (attempt is { IsRunning: true, Announced: false } && _clock.GetElapsedTime(attempt.StartedAt) >= AnnounceAfter) return;
+            }
         }
     }
 

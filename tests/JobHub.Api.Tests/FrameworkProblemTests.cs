@@ -85,4 +85,17 @@ public sealed class FrameworkProblemTests(HubFixture fixture)
         Assert.DoesNotMatch("<script(?![^>]*src=)[^>]*>\\s*[^<\\s]", page);
         Assert.Contains("script-src 'self'", answer.Headers.GetValues("Content-Security-Policy").Single());
     }
+
+    [Fact]
+    public async Task Description_OfFiles_NamesWhatTheAddressHolds()
+    {
+        using var answer = await fixture.Hub.Client.GetAsync("/openapi/commands.json");
+
+        var paths = (await answer.JsonAsync())["paths"]!;
+        string[] Names(string path, string method) => [.. paths[path]![method]!["parameters"]!.AsArray().Select(p => $"{p!["in"]}:{p["name"]}").Order()];
+        Assert.Equal(["query:job_id", "query:path", "query:project"], Names("/files", "get"));
+        Assert.Equal(["path:id", "query:project"], Names("/jobs/{id}", "delete"));
+        Assert.Equal(["query:after", "query:limit", "query:project", "query:status"], Names("/jobs", "get"));
+        Assert.Contains("multipart/form-data", paths["/jobs"]!["post"]!["requestBody"]!["content"]!.AsObject().Select(c => c.Key));
+    }
 }

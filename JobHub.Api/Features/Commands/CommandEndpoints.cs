@@ -14,11 +14,11 @@ public static class CommandEndpoints
     public static void MapCommands(this IEndpointRouteBuilder routes)
     {
         var limit = routes.ServiceProvider.GetRequiredService<IOptions<FileSpaceOptions>>().Value.UploadLimit;
-        var family = routes.MapGroup("").WithGroupName("commands");
+        var family = routes.MapGroup("").WithGroupName("commands").WithQuery("project", "The project; default without.");
         var jobs = family.MapGroup("").WithTags("Jobs");
         foreach (var path in (string[])["/jobs", "/submission"])
         {
-            jobs.MapPost(path, SubmitAsync).WithBodyLimit(limit)
+            jobs.MapPost(path, SubmitAsync).WithBodyLimit(limit).Accepts<SubmitCommandWire>("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
                 .WithSummary("Submits a command: multipart/form-data with its files (part file[], the file name is the destination), a form without files, or JSON.")
                 .WithDescription("With an Idempotency-Key a resend within 24 hours answers the first job.")
                 .Produces<SubmittedCommandWire>(201).ProducesProblem(400).ProducesProblem(404).ProducesProblem(409).ProducesProblem(413).ProducesProblem(415).ProducesProblem(422);
@@ -31,9 +31,11 @@ public static class CommandEndpoints
 
         jobs.MapGet("/jobs", ListAsync)
             .WithSummary("Jobs that have not ended, newest first: whole, or with ?limit= a page whose Link header names the next. ?status= (a status, or all) and ?after= (the last id seen).")
-            .Produces<CommandListWire>().ProducesProblem(400);
+            .WithQuery("status", "QUEUED, PENDING, RUNNING, COMPLETE, FAILED or all; without it all that have not ended.").WithQuery("limit", "1 to 10000; without it the list is whole.")
+            .WithQuery("after", "The last id seen.").Produces<CommandListWire>().ProducesProblem(400);
         jobs.MapMethods("/jobs/{id}/log", [HttpMethods.Get, HttpMethods.Head], LogAsync)
-            .WithSummary("What the command printed, from ?offset=; ?follow=true stays until it ends.").Produces(200, contentType: "text/plain").ProducesProblem(404);
+            .WithSummary("What the command printed, from ?offset=; ?follow=true stays until it ends.").Produces(200, contentType: "text/plain").ProducesProblem(404)
+            .WithQuery("offset", "From which byte printed on.").WithQuery("follow", "true: stays until the command ends.").WithQuery("attempt", "Which attempt; the latest without.");
         jobs.MapDelete("/jobs/{id}", StopAsync).WithSummary("Stops a job: its processes end within the grace time.")
             .Produces<StoppingWire>(202).ProducesProblem(404).ProducesProblem(409);
         family.MapFiles();

@@ -15,14 +15,14 @@ public static class FileEndpoints
     public static void MapFiles(this IEndpointRouteBuilder family)
     {
         var limit = family.ServiceProvider.GetRequiredService<IOptions<FileSpaceOptions>>().Value.UploadLimit;
-        var files = family.MapGroup("/files").WithTags("Files");
+        var files = family.MapGroup("/files").WithTags("Files").WithQuery("path", "Absolute.", required: true);
         files.MapMethods("", [HttpMethods.Get, HttpMethods.Head], GetAsync)
             .WithSummary("?path=: a file's bytes (ranges, If-None-Match and HEAD are answered), or the top level of a folder. ?job_id= shows that job's own tree.")
-            .Produces<FolderWire>().ProducesProblem(400).ProducesProblem(404);
+            .WithQuery("job_id", "That job's own tree; without it the project's file space.").Produces<FolderWire>().ProducesProblem(400).ProducesProblem(404);
         files.MapPut("", PutAsync).WithBodyLimit(limit).WithSummary("?path=: the body becomes the file of this path.")
             .Produces<FileWire>(201).ProducesProblem(400).ProducesProblem(409).ProducesProblem(413).ProducesProblem(415);
         files.MapDelete("", RemoveAsync).WithSummary("?path=: removes a file; with ?recursive=true a folder and all below it. Jobs that had it keep it.")
-            .Produces(204).ProducesProblem(400).ProducesProblem(404).ProducesProblem(409);
+            .WithQuery("recursive", "true: a folder and all below it.").Produces(204).ProducesProblem(400).ProducesProblem(404).ProducesProblem(409);
     }
 
     private static async Task<IResult> GetAsync(HttpContext context, FileSpace space, JobReader reader, CancellationToken ct)
