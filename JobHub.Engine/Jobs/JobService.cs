@@ -41,10 +41,12 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
     {
         var classId = await classes.IdOfAsync(spec.Needs, ct);
         await using var connection = await database.OpenConnectionAsync(ct);
-        await using var transaction = await connection.BeginTransactionAsync(ct);
+        // One statement is a transaction of its own; more than that only for what comes in several.
+        var several = who.IdempotencyKey is not null || spec.Inputs.Count + spec.Files.Count + spec.Secrets.Count > 0;
+        await using var transaction = several ? await connection.BeginTransactionAsync(ct) : null;
         if (who.IdempotencyKey is not null && await ReplayAsync(connection, spec.Id, who, ct) is { } earlier)
         {
-            await transaction.CommitAsync(ct);
+            await transaction!.CommitAsync(ct);
             return earlier;
         }
 
@@ -69,7 +71,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
             await command.ExecuteNonQueryAsync(ct);
         }
 
-        await transaction.CommitAsync(ct);
+        if (transaction is not null) await transaction.CommitAsync(ct);
         wakeups.Work(classId);
         wakeups.Upkeep();
         return new SubmitResult.Accepted(spec.Id, Replayed: false);

@@ -29,6 +29,8 @@ public sealed record SubmitCommandWire
     [JsonPropertyName("labels")] public Dictionary<string, string>? Labels { get; init; }
     /// <summary>What it sees besides: files and folders of the file space, and artifacts.</summary>
     [JsonPropertyName("files")] public NamedFileWire[]? Files { get; init; }
+    /// <summary>The same, under the form's name for it.</summary>
+    [JsonPropertyName("file[]")] public NamedFileWire[]? FileParts { get; init; }
 }
 
 /// <summary>

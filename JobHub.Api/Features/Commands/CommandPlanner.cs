@@ -34,7 +34,7 @@ public sealed class CommandPlanner(FileSpace space, ArtifactStore artifacts, IOp
         };
         var env = SubmitFields.Environment("env", wire.Env);
         var files = Uploaded(request.Uploads, workdir);
-        files.AddRange(await NamedAsync(wire.Files ?? [], project, workdir, ct));
+        files.AddRange(await NamedAsync([.. wire.Files ?? [], .. wire.FileParts ?? []], project, workdir, ct));
         if (files.Count > options.Value.FilesPerJob) throw new RefusedException(413, "too-many-files", $"A job takes at most {options.Value.FilesPerJob} files.", "files");
         CheckPlaces(files, workdir);
         var details = new CommandDetails
