@@ -20,7 +20,8 @@ public static class ApiHost
     /// <exception cref="StartRefusedException">The settings are not safe or not complete.</exception>
     public static WebApplication Build(string[] args)
     {
-        var builder = WebApplication.CreateBuilder(args);
+        // No watching of settings files: it watches the whole working folder, where every attempt makes and removes folders.
+        var builder = WebApplication.CreateBuilder(["--hostBuilder:reloadConfigOnChange=false", .. args]);
         builder.AddServiceDefaults();
         AddHttp(builder);
         builder.Services.AddEngine(builder.Configuration).AddHostedService<SchemaAtStart>();

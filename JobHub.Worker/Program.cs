@@ -7,7 +7,8 @@ using JobHub.Worker.Upkeep;
 // worker run-attempt FILE          run exactly the attempt whose order is in FILE ("-": stdin), report, exit
 if (args is ["run-attempt", var file, .. var rest]) return await RunAttempt.RunAsync(file, rest);
 
-var builder = WebApplication.CreateBuilder(args is ["serve", .. var left] ? left : args);
+// No watching of settings files: it watches the whole working folder, where every attempt makes and removes folders.
+var builder = WebApplication.CreateBuilder(["--hostBuilder:reloadConfigOnChange=false", .. args is ["serve", .. var left] ? left : args]);
 builder.AddServiceDefaults();
 var options = builder.Configuration.GetSection("JobHub:Worker").Get<WorkerOptions>() ?? new WorkerOptions();
 var agent = options.Has("agent") && options.SlotCount > 0;
