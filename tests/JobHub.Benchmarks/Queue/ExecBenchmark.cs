@@ -19,6 +19,7 @@ internal static class ExecBenchmark
         {
             ("JobHub, environment of the worker", false, () => HubAsync(server, n, slots, sandbox: false, statements: statements)),
             ("JobHub, tasks of one job", false, () => HubAsync(server, n, slots, sandbox: false, oneJob: true, statements: statements)),
+            ("JobHub, POST /jobs, each in a sandbox with a tree of its own", false, () => PostedAsync(server, n / 4, slots, statements)),
             ("JobHub, each in a sandbox", false, () => HubAsync(server, n / 4, slots, sandbox: true, statements: statements)),
         };
         if (peers is not null)
@@ -53,6 +54,33 @@ internal static class ExecBenchmark
         await Work.CheckAsync(hub.Engine.Database, n + 300);
         return sample;
     }
+
+    /// <summary>As callers do it: one request a job, 16 in flight, the time taken from the first request.</summary>
+    private static async Task<Sample> PostedAsync(BenchServer server, int n, int? slots, bool statements)
+    {
+        await using var hub = await BenchHub.StartAsync(server, inside: false);
+        hub.StartWorker(slots);
+        using var http = new HttpClient { BaseAddress = hub.Address };
+        http.DefaultRequestHeaders.Authorization = new("Bearer", BenchHub.AdminToken);
+        await PostAsync(http, 300);
+        await EndedAsync(hub, 60);
+        if (statements) await BenchServer.ForgetStatementsAsync(hub.Engine.Database);
+        var sample = await Sample.RateAsync(n, async () =>
+        {
+            await PostAsync(http, n);
+            await EndedAsync(hub, 300);
+        });
+        if (statements) await Console.Error.WriteLineAsync(await BenchServer.StatementsAsync(hub.Engine.Database));
+        await Work.CheckAsync(hub.Engine.Database, n + 300);
+        return sample;
+    }
+
+    private static Task PostAsync(HttpClient http, int n) => Parallel.ForEachAsync(Enumerable.Range(0, n), new ParallelOptions { MaxDegreeOfParallelism = 16 }, async (_, ct) =>
+    {
+        using var body = new StringContent("""{"command":"true"}""", null, "application/json");
+        using var answer = await http.PostAsync("jobs", body, ct);
+        if (!answer.IsSuccessStatusCode) throw new InvalidOperationException($"{(int)answer.StatusCode}: {await answer.Content.ReadAsStringAsync(ct)}");
+    });
 
     private static async Task EndedAsync(BenchHub hub, int seconds) => await Work.EndedAsync(hub.Engine.Database).WaitAsync(TimeSpan.FromSeconds(seconds));
 
