@@ -6,7 +6,7 @@ namespace JobHub.Worker.Agent;
 /// </summary>
 internal sealed class ClaimPlan(int slots)
 {
-    private const double TinySeconds = 0.05;
+    private const double TinySeconds = 0.125;
     private const double AheadSeconds = 0.25;
     private const int MostAhead = 512;
     private readonly Lock _gate = new();

@@ -60,7 +60,8 @@ public sealed class ScratchFolders : IDisposable
     public void Remove(string folder)
     {
         if (!IsScratch(folder)) throw new ArgumentException($"{folder} is not a scratch folder.", nameof(folder));
-        FolderRemoval.Remove(folder);
+        // Most short commands leave it empty: one call.
+        if (Libc.rmdir(folder) != 0) FolderRemoval.Remove(folder);
     }
 
     public bool IsScratch(string path) => Path.GetFullPath(path).StartsWith(Own + "/", StringComparison.Ordinal);
