@@ -84,7 +84,7 @@ public sealed class WebhookQueue(IOptions<WebhookOptions> options)
             SELECT d.id, d.webhook, d.event, d.body, d.attempts FROM unnest($1::uuid[], $2::int[]) AS w(id, room)
             CROSS JOIN LATERAL (
                 SELECT p.id, p.webhook, p.event, p.body, p.attempts, p.due_at FROM webhook_delivery p
-                WHERE p.webhook = w.id AND p.state = 0 AND p.due_at <= clock_timestamp() AND p.id <> ALL ($3)
+                WHERE p.webhook = w.id AND p.state = 0 AND p.due_at <= statement_timestamp() AND p.id <> ALL ($3)
                   AND NOT EXISTS (SELECT FROM webhook_delivery e WHERE e.webhook = p.webhook AND e.job = p.job AND e.state = 0 AND e.position < p.position)
                 ORDER BY p.due_at, p.position LIMIT w.room) d
             ORDER BY d.due_at LIMIT $4
@@ -108,7 +108,13 @@ public sealed class WebhookQueue(IOptions<WebhookOptions> options)
                 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::boolean[], $5::int[], $6::text[], $7::double precision[]) AS u(id, webhook, delivered, gone, status, error, wait)),
             off AS (
                 UPDATE webhook w SET enabled = false, disabled_reason = 'The receiver answered 410: it wants no more messages.'
-                FROM said WHERE said.gone AND w.id = said.webhook)
+                FROM said WHERE said.gone AND w.id = said.webhook),
+            -- Who waits for a failed one is not looked at before it.
+            behind AS (
+                UPDATE webhook_delivery n SET due_at = greatest(n.due_at, clock_timestamp() + make_interval(secs => u.wait))
+                FROM said u JOIN webhook_delivery h ON h.id = u.id
+                WHERE NOT u.delivered AND NOT u.gone AND clock_timestamp() + make_interval(secs => u.wait) <= h.give_up_at
+                  AND n.webhook = h.webhook AND n.job = h.job AND n.state = 0 AND n.position > h.position AND n.id <> ALL ($1))
             UPDATE webhook_delivery d SET
                 state = s.state, attempts = d.attempts + 1, tried_at = clock_timestamp(), last_status = u.status, last_error = u.error,
                 due_at = CASE WHEN s.state = 0 THEN clock_timestamp() + make_interval(secs => u.wait) ELSE d.due_at END,

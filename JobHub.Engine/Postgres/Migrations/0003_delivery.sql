@@ -36,6 +36,6 @@ create table webhook_delivery (
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 create index webhook_delivery_list on webhook_delivery (webhook, id desc);
 create index webhook_delivery_dead on webhook_delivery (webhook, id desc) where state = 2;
-create index webhook_delivery_due on webhook_delivery (webhook, due_at) where state = 0;
+create index webhook_delivery_due on webhook_delivery (webhook, due_at, position) where state = 0;
 create index webhook_delivery_order on webhook_delivery (webhook, job, position) where state = 0;
 create index webhook_delivery_ended on webhook_delivery (state, ended_at) where state > 0;
