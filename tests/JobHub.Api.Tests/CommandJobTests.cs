@@ -286,6 +286,22 @@ public sealed class CommandJobTests(HubFixture fixture)
         Assert.Equal("no-executor-for-image", (string?)status["waiting"]!["reason"]);
     }
 
+    [Theory]
+    [InlineData("POST", "/jobs")]
+    [InlineData("POST", "/submission")]
+    [InlineData("DELETE", "/jobs/none")]
+    [InlineData("PUT", "/files?path=/x")]
+    [InlineData("GET", "/files?path=/")]
+    public async Task AnotherSitesPage_CannotUseTheHubOfWhoeverLooksAtIt(string method, string path)
+    {
+        using var request = new HttpRequestMessage(new HttpMethod(method), path) { Headers = { { "Origin", "https://elsewhere.example" }, { "Sec-Fetch-Site", "cross-site" } } };
+        if (method is "POST") request.Content = new FormUrlEncodedContent([new("command", "true")]);
+
+        using var answer = await Client.SendAsync(request);
+
+        await answer.IsProblemAsync(HttpStatusCode.Forbidden, "cross-site-request");
+    }
+
     private async Task<JsonNode> GetAsync(string path)
     {
         using var answer = await Client.GetAsync(path);

@@ -173,6 +173,35 @@ public sealed class FileSpaceTests(HubFixture fixture)
     }
 
     [Fact]
+    public async Task Retention_OfAnOldJob_TakesItsTree_AndLeavesTheSpace()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        var (job, attempt) = await RunAsync(worker, ("/job/in.txt", "given"));
+        using (await worker.SendAsync(attempt, "/job/out", new ByteArrayContent("made"u8.ToArray()))) { }
+        await worker.CompleteAsync(attempt, AttemptOutcome.Succeeded, files: 1);
+        await EndedAsync(job);
+        using (await Client.DeleteAsync(At("/job/in.txt"))) { }
+        await using (var age = hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("UPDATE job SET ended_at = ended_at - interval '40 days' WHERE id = $1"))
+        {
+            age.Parameters.AddWithValue(Guid.Parse(job));
+            await age.ExecuteNonQueryAsync();
+        }
+
+        var retention = ActivatorUtilities.CreateInstance<JobHub.Engine.Jobs.Retention>(hub.Services);
+        await Eventually.TrueAsync(async () =>
+        {
+            await retention.ApplyAsync(CancellationToken.None);
+            using var gone = await Client.GetAsync($"/jobs/{job}?project={project}");
+            return gone.StatusCode == HttpStatusCode.NotFound;
+        }, "the old job to be forgotten");
+
+        Assert.Equal(0, await CountAsync($"SELECT count(*) FROM file WHERE project = '{project}' AND job > 0"));
+        Assert.Equal("made", await Client.GetStringAsync(At("/job/out")));
+        await NothingIsLeftAsync();
+        Assert.Equal("made", await Client.GetStringAsync(At("/job/out")));
+    }
+
+    [Fact]
     public async Task Upload_CutInTheMiddle_LeavesNothing()
     {
         using (var socket = new TcpClient())
