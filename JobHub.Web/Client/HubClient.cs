@@ -26,6 +26,10 @@ public sealed class HubClient(HttpClient http, IOptions<WebSettings> settings)
     /// <summary>Null when there is no such job.</summary>
     public Task<HubJob?> JobAsync(string id, CancellationToken cancellationToken) => GetAsync<HubJob>($"/hub/v1/jobs/{Uri.EscapeDataString(id)}", cancellationToken);
 
+    /// <summary>Why a job waits; null when it does not, or there is none.</summary>
+    public async Task<HubWaiting?> WaitingAsync(string id, CancellationToken cancellationToken) =>
+        (await GetAsync<HubExplained>($"/hub/v1/jobs/{Uri.EscapeDataString(id)}/explain", cancellationToken))?.Waiting;
+
     public Task<HubPage<HubTask>?> TasksAsync(string id, string? after, CancellationToken cancellationToken)
     {
         var query = new StringBuilder($"/hub/v1/jobs/{Uri.EscapeDataString(id)}/tasks?limit=200");

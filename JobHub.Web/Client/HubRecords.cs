@@ -8,6 +8,7 @@ public sealed record HubJob
 {
     public required string Id { get; init; }
     public required long Number { get; init; }
+    public string? Name { get; init; }
     public string Family { get; init; } = "";
     public string? Title { get; init; }
     public string? User { get; init; }
@@ -25,6 +26,12 @@ public sealed record HubJob
     public HubTaskCounts Tasks { get; init; } = new();
     public Dictionary<string, long> Counters { get; init; } = [];
 }
+
+/// <summary>Why a job waits; null when it does not.</summary>
+public sealed record HubExplained(HubWaiting? Waiting);
+
+/// <summary>A reason, and what would change it.</summary>
+public sealed record HubWaiting(string Reason, string Message);
 
 /// <summary>Why a job or a task failed.</summary>
 public sealed record HubError(string? Type, string? Message, string? TaskId);

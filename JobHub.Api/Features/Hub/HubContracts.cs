@@ -13,6 +13,8 @@ public record HubJob
 {
     public required string Id { get; init; }
     public required long Number { get; init; }
+    /// <summary>The caller's own id of the job (unique_id of commands).</summary>
+    public string? Name { get; init; }
     /// <summary>MapReduce, Commands, Projects or Farm.</summary>
     public required string Family { get; init; }
     public string? Title { get; init; }

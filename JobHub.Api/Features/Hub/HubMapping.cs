@@ -40,7 +40,7 @@ public static class HubMapping
         var tasks = job.Tasks;
         return new HubJob
         {
-            Id = job.Id.ToString(), Number = job.Number, Family = job.Family.ToString(), Title = job.Title, User = job.User, Project = job.Project, Labels = job.Labels,
+            Id = job.Id.ToString(), Number = job.Number, Name = job.Name, Family = job.Family.ToString(), Title = job.Title, User = job.User, Project = job.Project, Labels = job.Labels,
             Priority = job.Priority, State = job.State.ToString(), Paused = job.Paused, Progress = job.Progress,
             CreatedAt = job.CreatedAt, StartedAt = job.StartedAt, EndedAt = job.EndedAt,
             Error = job.Error is { } error ? new HubError(error.Type, error.Message, error.TaskId) : null,
