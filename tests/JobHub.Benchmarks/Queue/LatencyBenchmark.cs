@@ -13,15 +13,15 @@ internal static class LatencyBenchmark
         var n = arguments.Number("n", 300);
         await using var server = await BenchServer.StartAsync();
         using var peers = await NodePeers.InstallAsync(arguments);
-        var table = new Table($"submit to start on an idle hub, median of {n} each run", "ms", "p50 at most 10 ms");
-        var contenders = new List<(string, bool, Func<Task<Sample>>)> { ("JobHub over HTTP: submitted here, claimed by a long-poll of the Api", false, () => HttpAsync(server, n)) };
+        var table = new Table($"submit to start on an idle hub, median of {n} each run", "ms", "p50 at most 10 ms, p99 at most 50 ms");
+        var contenders = new List<(string, bool, Func<Task<Sample>>)> { ("JobHub over HTTP: submitted here, claimed by a long-poll of the Api", false, () => HttpAsync(server, n, table)) };
         if (peers is not null)
             contenders.Add(($"{NodePeers.Graphile}: addJob to the task's start", true, () => PeerAsync(server, peers, n)));
         await table.InterleaveAsync(arguments.Number("runs", 3), [.. contenders]);
         return table;
     }
 
-    private static async Task<Sample> HttpAsync(BenchServer server, int n)
+    private static async Task<Sample> HttpAsync(BenchServer server, int n, Table table)
     {
         await using var hub = await BenchHub.StartAsync(server);
         var agent = await hub.AgentAsync("latency", 1);
@@ -40,6 +40,8 @@ internal static class LatencyBenchmark
         }
 
         times.Sort();
+        table.Notes.Add(string.Create(System.Globalization.CultureInfo.InvariantCulture,
+            $"JobHub, one run: p90 {times[times.Count * 90 / 100]:F1} ms, p99 {times[times.Count * 99 / 100]:F1} ms, longest {times[^1]:F1} ms."));
         return new(times[times.Count / 2], Stopwatch.GetElapsedTime(begun).TotalSeconds, Machine.CpuSeconds() - cpu);
     }
 
