@@ -197,7 +197,6 @@ public sealed class WebhookTests(HubFixture fixture) : IAsyncLifetime
     public async Task Answer_OfAnyLength_IsNotReadOn()
     {
         var (path, _) = await MakeAsync();
-        var written = 0L;
         var ended = new TaskCompletionSource();
         receiver.Answer = async (_, response) =>
         {
@@ -205,11 +204,8 @@ public sealed class WebhookTests(HubFixture fixture) : IAsyncLifetime
             var chunk = new byte[64 * 1024];
             try
             {
-                while (written < 1L << 30)
-                {
-                    await response.Body.WriteAsync(chunk, response.HttpContext.RequestAborted);
-                    Interlocked.Add(ref written, chunk.Length);
-                }
+                // Without an end: only who hangs up gets away.
+                while (true) await response.Body.WriteAsync(chunk, response.HttpContext.RequestAborted);
             }
             catch (Exception fault) when (fault is OperationCanceledException or IOException)
             {
@@ -219,7 +215,6 @@ public sealed class WebhookTests(HubFixture fixture) : IAsyncLifetime
         };
         Assert.Equal("delivered", (string?)(await SettledAsync(path, await PingAsync(path)))["state"]);
         await ended.Task.WaitAsync(TimeSpan.FromSeconds(60));
-        Assert.True(Interlocked.Read(ref written) < 1L << 28);
     }
 
     [Fact]
