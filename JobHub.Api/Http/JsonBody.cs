@@ -25,8 +25,33 @@ public static class JsonBody
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false) },
     };
 
-    /// <summary>Reads the whole body; the route's limit (<see cref="BodyLimit"/>) bounds it.</summary>
-    public static async Task<JsonBody<T>> ReadAsync<T>(HttpRequest request, CancellationToken ct) where T : class
+    /// <summary>A body that has to be in memory, up to a limit: one byte more is a 413 at once.</summary>
+    public static async Task<MemoryStream> BoundedAsync(HttpRequest request, long limit, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.ContentLength > limit) throw TooLarge(limit);
+        var bytes = new MemoryStream((int)Math.Min(request.ContentLength ?? 4096, 64 << 10));
+        var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(32 << 10);
+        try
+        {
+            while (await request.Body.ReadAsync(buffer, ct) is var count and > 0)
+            {
+                if (bytes.Length + count > limit) throw TooLarge(limit);
+                bytes.Write(buffer, 0, count);
+            }
+        }
+        finally
+        {
+            System.Buffers.ArrayPool<byte>.Shared.Return(buffer);
+        }
+
+        return bytes;
+    }
+
+    private static RefusedException TooLarge(long limit) => new(413, "body-too-large", $"The request's body is over this route's limit of {limit} bytes.");
+
+    /// <summary>Reads the whole body, which the given limit or the route's own (<see cref="BodyLimit"/>) bounds.</summary>
+    public static async Task<JsonBody<T>> ReadAsync<T>(HttpRequest request, CancellationToken ct, long? limit = null) where T : class
     {
         ArgumentNullException.ThrowIfNull(request);
         if (!string.IsNullOrEmpty(request.ContentType) && !request.HasJsonContentType())
@@ -34,8 +59,7 @@ public static class JsonBody
             throw new RefusedException(Problem.OfStatus(StatusCodes.Status415UnsupportedMediaType, request.HttpContext));
         }
 
-        using var bytes = new MemoryStream();
-        await request.Body.CopyToAsync(bytes, ct);
+        using var bytes = await BoundedAsync(request, limit ?? request.HttpContext.GetEndpoint()?.Metadata.GetMetadata<BodyLimit>()?.MaxRequestBodySize ?? DefaultLimit, ct);
         var body = bytes.GetBuffer().AsMemory(0, (int)bytes.Length);
         if (body.Span.StartsWith(Encoding.UTF8.Preamble)) body = body[Encoding.UTF8.Preamble.Length..];
         if (body.IsEmpty) throw new RefusedException(400, "body-missing", "The request needs a JSON object as its body.");

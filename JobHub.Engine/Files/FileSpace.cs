@@ -160,9 +160,10 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
     }
 
     /// <summary>Removes a file, or with <paramref name="recursive"/> all files below a folder, in chunks.</summary>
-    public async Task<FileChange> RemoveAsync(string project, FilePath path, bool recursive, CancellationToken ct)
+    /// <param name="asFolder">The folder is meant, also where a file has the same name.</param>
+    public async Task<FileChange> RemoveAsync(string project, FilePath path, bool asFolder, bool recursive, CancellationToken ct)
     {
-        await using (var command = database.CreateCommand("DELETE FROM file WHERE project = $1 AND job = 0 AND path = $2"))
+        if (!asFolder) await using (var command = database.CreateCommand("DELETE FROM file WHERE project = $1 AND job = 0 AND path = $2"))
         {
             command.Parameters.AddWithValue(project);
             command.Parameters.AddWithValue(path.Value);

@@ -34,7 +34,8 @@ public sealed record JobEnding(string? Type, string? Message, int? ExitCode, int
         return last?.Outcome switch
         {
             AttemptOutcome.TimedOut => new(OfTimeout, said ?? "The job ran longer than it may.", code, signal),
-            AttemptOutcome.OutOfMemory => new(OutOfMemory, said ?? "The job used more memory than it may.", code, signal),
+            // A shell may outlive the program that was killed, and end well.
+            AttemptOutcome.OutOfMemory => new(OutOfMemory, said ?? "The job used more memory than it may.", code is 0 ? null : code, signal),
             AttemptOutcome.Lost or AttemptOutcome.Interrupted => new(WorkerLost, said ?? "The worker that ran it went away.", null, null),
             _ => OfCause(cause, said, code, signal),
         };

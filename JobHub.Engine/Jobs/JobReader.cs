@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Text.Json;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.MapReduce;
+using JobHub.Engine.Postgres;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Tasks;
 using Npgsql;
@@ -88,11 +89,14 @@ public sealed class JobReader(NpgsqlDataSource database)
     public async Task<long> CountAsync(JobFilter filter, CancellationToken ct)
     {
         ArgumentNullException.ThrowIfNull(filter);
-        await using var command = database.CreateCommand();
+        var statement = new NpgsqlBatchCommand();
         // What only the job's own row decides needs neither its deltas nor its leases.
         var from = filter.Stage is null && filter.State is null or >= JobState.Succeeded ? "FROM job j" : JobColumns[JobColumns.IndexOf("FROM job j", StringComparison.Ordinal)..];
-        command.CommandText = $"SELECT count(*) {from}{ConditionsOf(filter with { After = null, Limit = null }, command)}";
-        return (long)(await command.ExecuteScalarAsync(ct))!;
+        statement.CommandText = $"SELECT count(*) {from}{ConditionsOf(filter with { After = null, Limit = null }, statement.Parameters)}";
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
+        await reader.ReadAsync(ct);
+        return reader.GetInt64(0);
     }
 
     /// <summary>One job, or null.</summary>
@@ -107,17 +111,18 @@ public sealed class JobReader(NpgsqlDataSource database)
     /// <summary>Jobs, newest first; streamed.</summary>
     public async IAsyncEnumerable<JobView> ListAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
     {
-        await using var command = database.CreateCommand();
-        var conditions = ConditionsOf(filter, command);
+        var statement = new NpgsqlBatchCommand();
+        var conditions = ConditionsOf(filter, statement.Parameters);
         var limit = "";
         if (filter.Limit is { } n)
         {
-            command.Parameters.AddWithValue(n);
-            limit = " LIMIT $" + command.Parameters.Count;
+            statement.Parameters.AddWithValue(n);
+            limit = " LIMIT $" + statement.Parameters.Count;
         }
 
-        command.CommandText = JobColumns + conditions + " ORDER BY j.number DESC" + limit;
-        await using var reader = await command.ExecuteReaderAsync(ct);
+        statement.CommandText = JobColumns + conditions + " ORDER BY j.number DESC" + limit;
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
         while (await reader.ReadAsync(ct)) yield return ReadJob(reader);
     }
 
@@ -203,13 +208,13 @@ public sealed class JobReader(NpgsqlDataSource database)
             reader.IsDBNull(5) ? 0 : reader.GetInt64(5), reader.GetBoolean(6));
     }
 
-    private static string ConditionsOf(JobFilter filter, NpgsqlCommand command)
+    private static string ConditionsOf(JobFilter filter, NpgsqlParameterCollection parameters)
     {
         var where = new List<string>();
         void Where(string condition, object value)
         {
-            command.Parameters.AddWithValue(value);
-            where.Add(condition.Replace("?", "$" + command.Parameters.Count, StringComparison.Ordinal));
+            parameters.AddWithValue(value);
+            where.Add(condition.Replace("?", "$" + parameters.Count, StringComparison.Ordinal));
         }
 
         if (filter.Ended is { } ended) where.Add(ended ? "j.state >= 4" : "j.state < 4");
@@ -232,7 +237,7 @@ public sealed class JobReader(NpgsqlDataSource database)
             case JobState.Running:
                 // By number from what runs, which the slots bound, and not by a walk over everything that waits.
                 var newest = filter is { Limit: not null, Family: null, Project: null, Text: null } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
-                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${command.Parameters.Count}), 0)";
+                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${parameters.Count}), 0)";
                 where.Add($"""
                     j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
                         ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{before}{newest})

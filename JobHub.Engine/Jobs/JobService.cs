@@ -83,7 +83,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         if (who.IdempotencyKey is null) return null;
         await using var command = database.CreateCommand(
             "SELECT job_id, body_hash FROM idempotency WHERE caller = $1 AND key = $2 AND created_at >= clock_timestamp() - interval '24 hours'");
-        command.Parameters.AddWithValue(who.Caller);
+        command.Parameters.AddWithValue(who.KeyOwner);
         command.Parameters.AddWithValue(who.IdempotencyKey);
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
@@ -137,13 +137,13 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
             WHERE idempotency.created_at < clock_timestamp() - interval '24 hours'
             RETURNING job_id
             """, connection);
-        command.Parameters.AddWithValue(who.Caller);
+        command.Parameters.AddWithValue(who.KeyOwner);
         command.Parameters.AddWithValue(who.IdempotencyKey!);
         command.Parameters.Add(new() { Value = (object?)who.BodyHash ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea });
         command.Parameters.AddWithValue(id.Value);
         if (await command.ExecuteScalarAsync(ct) is not null) return null;
         await using var find = new NpgsqlCommand("SELECT job_id, body_hash FROM idempotency WHERE caller = $1 AND key = $2", connection);
-        find.Parameters.AddWithValue(who.Caller);
+        find.Parameters.AddWithValue(who.KeyOwner);
         find.Parameters.AddWithValue(who.IdempotencyKey!);
         await using var reader = await find.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);

@@ -81,7 +81,12 @@ public abstract record SubmitResult
 /// <param name="Caller">Stable name of the caller (user or token id; "anonymous" under the development rule).</param>
 /// <param name="IdempotencyKey">The header, 1-255 characters, or null.</param>
 /// <param name="BodyHash">SHA-256 of the request's body, compared on replay.</param>
-public sealed record Submission(string Caller, string? IdempotencyKey, byte[]? BodyHash);
+/// <param name="Project">A key means one submission to one project.</param>
+public sealed record Submission(string Caller, string? IdempotencyKey, byte[]? BodyHash, string Project = "default")
+{
+    /// <summary>What the key is unique within.</summary>
+    internal string KeyOwner => Project == "default" ? Caller : $"{Caller}\n{Project}";
+}
 
 /// <summary>What a cancel came to.</summary>
 public abstract record CancelResult

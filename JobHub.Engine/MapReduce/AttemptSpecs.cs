@@ -56,6 +56,8 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         var (rows, last) = (0, after);
         while (await reader.ReadAsync(ct))
         {
+            // A map that was sent back after this reducer was given out has no row until it has run again. Without it the result would be short of its records.
+            if (reader.GetInt32(0) != last + 1) return new([], null, Missing: last + 1);
             rows++;
             last = reader.GetInt32(0);
             var range = (byte[])reader.GetValue(2);
@@ -67,6 +69,7 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             runs.Add(new(last, attempt, grant, start, end - start));
         }
 
+        if (rows < limit && last != job.Layout.Maps - 1) return new([], null, Missing: last + 1);
         return new([.. runs], rows < limit ? null : last);
     }
 

@@ -64,7 +64,8 @@ public enum CompletionAnswer
 }
 
 /// <summary>GET /agent/v1/sessions/{id}/attempts/{token}/runs?after=&amp;limit=: pages of the map runs a reducer reads, ordered by map index. Next is null at the end.</summary>
-public sealed record RunPage(MapRun[] Runs, int? Next);
+/// <param name="Missing">A map whose output is not there just now: it runs again. The reducer reports OutputLost with it (attempt 0) and is given out again when all are there.</param>
+public sealed record RunPage(MapRun[] Runs, int? Next, int? Missing = null);
 
 /// <summary>One map's run for one partition: bytes [Offset, Offset+Length) of the map's shuffle object. Empty ranges are left out.</summary>
 public sealed record MapRun(int Map, int Attempt, ObjectGrant Source, long Offset, long Length);

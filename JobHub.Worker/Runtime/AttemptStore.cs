@@ -38,6 +38,7 @@ public sealed class AttemptStore(AgentClient client, ProgramCache programs, Atte
         do
         {
             var page = await client.RunsAsync(session, _spec.Token, after, RunsAtOnce, ct);
+            ThrowOnMissing(page);
             foreach (var run in page.Runs)
             {
                 if (run.Source.Url is not null) _runs.AddOrUpdate(run.Source, run);
@@ -45,6 +46,12 @@ public sealed class AttemptStore(AgentClient client, ProgramCache programs, Atte
             }
             after = page.Next;
         } while (after is not null);
+    }
+
+    private static void ThrowOnMissing(RunPage page)
+    {
+        if (page.Missing is { } map)
+            throw new AttemptFailedException(AttemptOutcome.OutputLost, "output-lost", $"Map {map} runs again; its output is not there yet.") { LostRun = new LostRun(map, 0) };
     }
 
     public async Task<string> ProgramAsync(ProgramSpec program, CancellationToken ct)
@@ -74,6 +81,7 @@ public sealed class AttemptStore(AgentClient client, ProgramCache programs, Atte
         if (_runs.TryGetValue(old, out var run))
         {
             var page = await client.RunsAsync(session, _spec.Token, run.Map == 0 ? null : run.Map - 1, 1, ct);
+            ThrowOnMissing(page);
             var again = page.Runs.FirstOrDefault(r => r.Map == run.Map && r.Attempt == run.Attempt) ?? throw new FileNotFoundException("The run is not there any more.");
             _runs.AddOrUpdate(again.Source, again);
             return again.Source;

@@ -170,6 +170,8 @@ public sealed class CommandJobTests(HubFixture fixture)
     [InlineData("/job", "b", "path-conflict")]
     [InlineData("/tmp", "b", "path-conflict")]
     [InlineData("/", "b", "path-conflict")]
+    [InlineData("/etc", "b", "path-conflict")]
+    [InlineData("/usr/bin", "b", "path-conflict")]
     [InlineData("folder/", "b", "invalid-path")]
     public async Task Submit_DestinationsThatCannotBothBe_AreRefused(string first, string second, string code)
     {
@@ -195,6 +197,72 @@ public sealed class CommandJobTests(HubFixture fixture)
         Assert.Equal(HttpStatusCode.Created, elsewhere.StatusCode);
         using var foreign = await Client.GetAsync("/jobs/run_1.a~b-C");
         await foreign.IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
+    }
+
+    [Fact]
+    public async Task UniqueId_ThatIsAUuid_IsTaken_ButNotTheOneOfAnotherJob()
+    {
+        var own = Guid.NewGuid().ToString();
+        Assert.Equal(own, await SubmitAsync(new JsonObject { ["command"] = "true", ["unique_id"] = own }));
+        var victim = await SubmitAsync(new JsonObject { ["command"] = "echo precious" });
+
+        foreach (var spelling in (string[])[victim, victim.ToUpperInvariant()])
+        {
+            using var imposter = await Client.PostAsync($"/jobs?project={project}", new JsonObject { ["command"] = "echo imposter", ["unique_id"] = spelling });
+            await imposter.IsProblemAsync(HttpStatusCode.Conflict, "job-id-taken", "unique_id");
+        }
+
+        Assert.Equal("echo precious", (string?)(await GetAsync($"/jobs/{victim}?project={project}"))["command"]);
+    }
+
+    [Fact]
+    public async Task IdempotencyKey_InAnotherProject_IsAnotherSubmission()
+    {
+        var key = Guid.NewGuid().ToString();
+        async Task<string> SendAsync(string to)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, $"/jobs?project={to}") { Content = """{"command":"true"}""".AsJson(), Headers = { { "Idempotency-Key", key } } };
+            using var answer = await Client.SendAsync(request);
+            return (string)(await answer.JsonAsync())["job_id"]!;
+        }
+
+        Assert.NotEqual(await SendAsync(project), await SendAsync(project + "x"));
+        Assert.Equal(await SendAsync(project), await SendAsync(project));
+    }
+
+    [Theory]
+    [InlineData("application/json")]
+    [InlineData("application/x-www-form-urlencoded")]
+    public async Task Submit_BodyWithoutAnEnd_IsRefusedWhileItComes(string type)
+    {
+        var before = GC.GetTotalAllocatedBytes();
+        var endless = new EndlessStream();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/jobs") { Content = new StreamContent(endless) { Headers = { ContentType = new MediaTypeHeaderValue(type) } } };
+        request.Headers.TransferEncodingChunked = true;
+        try
+        {
+            using var answer = await Client.SendAsync(request);
+            await answer.IsProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
+        }
+        catch (HttpRequestException)
+        {
+            // The hub hung up while the client still sent; its answer was on the way.
+        }
+
+        // The client of this test is in this process, too, and has sent up to a gigabyte.
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 256 << 20);
+    }
+
+    private sealed class EndlessStream : JobHub.Engine.Storage.ReadingStream
+    {
+        private long given;
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            buffer.Span.Fill((byte)'a');
+            given += buffer.Length;
+            return new(given < 1L << 30 ? buffer.Length : 0);
+        }
     }
 
     [Fact]

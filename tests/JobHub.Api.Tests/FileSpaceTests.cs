@@ -94,6 +94,27 @@ public sealed class FileSpaceTests(HubFixture fixture)
     }
 
     [Fact]
+    public async Task Slash_MeansTheFolder_WhereAFileHasItsName()
+    {
+        using (await PutAsync("/dd", "file"u8.ToArray())) { }
+        using (var form = new MultipartFormDataContent { { new StringContent("true"), "command" }, { new StringContent("in the folder"), "file[]", "/dd/in" } })
+        using (var submitted = await Client.PostAsync($"/jobs?project={project}", form)) Assert.Equal(HttpStatusCode.Created, submitted.StatusCode);
+        Assert.Equal("file", await Client.GetStringAsync(At("/dd")));
+        Assert.Equal("in", (string?)Assert.Single(await ListAsync("/dd/"))!["name"]);
+        foreach (var (path, expected) in new[] { ("/dd", "/dd"), ("/dd/", "/dd/in") })
+        {
+            using var answer = await Client.PostAsync($"/jobs?project={project}", new JsonObject { ["command"] = "true", ["files"] = new JsonArray(new JsonObject { ["path"] = path }) });
+            var job = (string)(await answer.JsonAsync())["job_id"]!;
+            using var placed = await Client.GetAsync(At(expected) + $"&job_id={job}");
+            Assert.Equal(HttpStatusCode.OK, placed.StatusCode);
+        }
+
+        using (var folder = await Client.DeleteAsync(At("/dd/") + "&recursive=true")) Assert.Equal(HttpStatusCode.NoContent, folder.StatusCode);
+        Assert.Equal("file", await Client.GetStringAsync(At("/dd")));
+        using (var gone = await Client.DeleteAsync(At("/dd/"))) await gone.IsProblemAsync(HttpStatusCode.NotFound, "file-not-found");
+    }
+
+    [Fact]
     public async Task Put_WhereANameIsTakenOtherwise_IsRefused()
     {
         using (await PutAsync("/x/y", [1])) { }

@@ -44,7 +44,7 @@ public sealed record NamedFileWire
 
 /// <summary>The answer to a submission: 201.</summary>
 public sealed record SubmittedCommandWire(
-    [property: JsonPropertyName("job_id")] string JobId, [property: JsonPropertyName("command")] string Command, [property: JsonPropertyName("gpus")] int? Gpus);
+    [property: JsonPropertyName("job_id")] string JobId, [property: JsonPropertyName("command")] string Command, [property: JsonPropertyName("gpus")] int? Gpus = null);
 
 /// <summary>GET /jobs. <paramref name="Count"/> = all that match, whatever the page.</summary>
 public sealed record CommandListWire([property: JsonPropertyName("count")] long Count, [property: JsonPropertyName("results")] IAsyncEnumerable<CommandWire> Results);
@@ -71,7 +71,7 @@ public sealed record CommandWire
 
 /// <summary>Why a job FAILED. <paramref name="Type"/>: exit-code, signal, timeout, cancelled, worker-lost, out-of-memory or start-failed.</summary>
 public sealed record CommandErrorWire(
-    [property: JsonPropertyName("type")] string Type, [property: JsonPropertyName("message")] string Message, [property: JsonPropertyName("signal")] int? Signal);
+    [property: JsonPropertyName("type")] string Type, [property: JsonPropertyName("message")] string Message, [property: JsonPropertyName("signal")] int? Signal = null);
 
 /// <summary>Why a job waits, and what would change it.</summary>
 public sealed record WaitingWire([property: JsonPropertyName("reason")] string Reason, [property: JsonPropertyName("message")] string Message);
@@ -84,8 +84,8 @@ public sealed record FolderWire([property: JsonPropertyName("path")] string Path
 
 /// <summary>One of a folder's files and folders. <paramref name="Type"/>: file or folder; a folder has neither size nor time.</summary>
 public sealed record FolderEntryWire(
-    [property: JsonPropertyName("name")] string Name, [property: JsonPropertyName("type")] string Type, [property: JsonPropertyName("size")] long? Size,
-    [property: JsonPropertyName("modified")] string? Modified);
+    [property: JsonPropertyName("name")] string Name, [property: JsonPropertyName("type")] string Type, [property: JsonPropertyName("size")] long? Size = null,
+    [property: JsonPropertyName("modified")] string? Modified = null);
 
 /// <summary>A file that was uploaded.</summary>
 public sealed record FileWire([property: JsonPropertyName("path")] string Path, [property: JsonPropertyName("size")] long Size);

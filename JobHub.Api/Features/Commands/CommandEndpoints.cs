@@ -47,11 +47,13 @@ public static class CommandEndpoints
         var project = Project.Of(context.Request);
         await using var form = new CommandForm(staging, options);
         var request = await form.ReadAsync(context.Request, hash: key is not null, ct);
-        var who = new Submission(Caller.Of(context).Name, key, request.Hash);
+        var who = new Submission(Caller.Of(context).Name, key, request.Hash, project);
         // A resend is answered by what the first did, not by how files and names are now.
         if (await jobs.FindReplayAsync(who, ct) is { } earlier) return await AnswerAsync(earlier, reader, null, ct);
         var spec = await planner.PlanAsync(request, project, ct);
-        var result = await jobs.SubmitAsync(spec, who, ct);
+        // A caller's own id may be a uuid, but not the one by which the hub knows another job.
+        var taken = spec.Name is { } name && JobId.TryRead(name) is { } known && await reader.GetAsync(known, ct) is not null;
+        var result = taken ? new SubmitResult.NameTaken() : await jobs.SubmitAsync(spec, who, ct);
         if (result is SubmitResult.Accepted { Replayed: false }) form.Take();
         return await AnswerAsync(result, reader, spec, ct);
     }

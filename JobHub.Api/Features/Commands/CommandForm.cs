@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
@@ -28,15 +27,15 @@ public sealed class CommandForm(FileStaging staging, IOptions<FileSpaceOptions> 
         ArgumentNullException.ThrowIfNull(request);
         if (request.HasJsonContentType())
         {
-            var body = await JsonBody.ReadAsync<SubmitCommandWire>(request, ct);
+            var body = await JsonBody.ReadAsync<SubmitCommandWire>(request, ct, JsonBody.DefaultLimit);
             return new CommandRequest(body.Value, [], body.Hash);
         }
 
-        using var seen = hash ? IncrementalHash.CreateHash(HashAlgorithmName.SHA256) : null;
+        var seen = hash ? new List<string>() : null;
         if (IsType(request, "application/x-www-form-urlencoded")) await ReadEncodedAsync(request, seen, ct);
         else if (IsType(request, "multipart/form-data")) await ReadPartsAsync(request, seen, ct);
         else throw new RefusedException(415, "unsupported-media-type", "Send multipart/form-data, application/x-www-form-urlencoded or application/json.", "Content-Type");
-        return new CommandRequest(Wire(), uploads, seen?.GetHashAndReset());
+        return new CommandRequest(Wire(), uploads, seen is null ? null : HashOf(seen));
     }
 
     /// <summary>The uploads belong to a job now.</summary>
@@ -47,10 +46,13 @@ public sealed class CommandForm(FileStaging staging, IOptions<FileSpaceOptions> 
         if (!taken) await staging.DropAsync([.. uploads.Select(upload => upload.File.Object)]);
     }
 
+    // Clients do not promise to send parts in the same order again.
+    private static byte[] HashOf(List<string> seen) => SHA256.HashData(Encoding.UTF8.GetBytes(string.Join("\0\0", seen.Order(StringComparer.Ordinal))));
+
     private static bool IsType(HttpRequest request, string type) =>
         Microsoft.Net.Http.Headers.MediaTypeHeaderValue.TryParse(request.ContentType, out var media) && media.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase);
 
-    private async Task ReadPartsAsync(HttpRequest request, IncrementalHash? seen, CancellationToken ct)
+    private async Task ReadPartsAsync(HttpRequest request, List<string>? seen, CancellationToken ct)
     {
         await foreach (var part in MultipartForm.ReadAsync(request, ct))
         {
@@ -64,7 +66,7 @@ public sealed class CommandForm(FileStaging staging, IOptions<FileSpaceOptions> 
             if (uploads.Count == options.Value.FilesPerJob) throw new RefusedException(413, "too-many-files", $"A job takes at most {options.Value.FilesPerJob} files.", FilePart);
             var file = await staging.StageAsync(part.Body, hash: seen is not null, ct);
             uploads.Add((name, file));
-            seen?.AppendData(Encoding.UTF8.GetBytes($"file\0{name}\0{file.Sha256}\0"));
+            seen?.Add($"file\0{name}\0{file.Sha256}");
         }
 
         // What a browser sends for a file field that was left empty.
@@ -75,11 +77,9 @@ public sealed class CommandForm(FileStaging staging, IOptions<FileSpaceOptions> 
         }
     }
 
-    private async Task ReadEncodedAsync(HttpRequest request, IncrementalHash? seen, CancellationToken ct)
+    private async Task ReadEncodedAsync(HttpRequest request, List<string>? seen, CancellationToken ct)
     {
-        using var body = new MemoryStream();
-        await request.Body.CopyToAsync(body, ct);
-        if (body.Length > JsonBody.DefaultLimit) throw new RefusedException(413, "body-too-large", $"A form without files has at most {JsonBody.DefaultLimit} bytes.");
+        using var body = await JsonBody.BoundedAsync(request, JsonBody.DefaultLimit, ct);
         foreach (var pair in Encoding.UTF8.GetString(body.GetBuffer(), 0, (int)body.Length).Split('&', StringSplitOptions.RemoveEmptyEntries))
         {
             var at = pair.IndexOf('=', StringComparison.Ordinal);
@@ -89,13 +89,13 @@ public sealed class CommandForm(FileStaging staging, IOptions<FileSpaceOptions> 
 
     private static string Decoded(string text) => Uri.UnescapeDataString(text.Replace('+', ' '));
 
-    private void Add(string name, string value, IncrementalHash? seen)
+    private void Add(string name, string value, List<string>? seen)
     {
         // An empty value counts as absent.
         if (value.Length == 0 && name != "command") return;
         if (!values.TryAdd(name, value)) throw new RefusedException(400, "repeated-field", $"The form has more than one '{Shown(name)}'.", Shown(name));
         if (values.Count > 2000) throw new RefusedException(413, "too-many-fields", "The form has more than 2000 fields.");
-        seen?.AppendData(Encoding.UTF8.GetBytes($"{name}\0{value}\0"));
+        seen?.Add($"field\0{name}\0{value}");
     }
 
     private SubmitCommandWire Wire()

@@ -44,6 +44,13 @@ public sealed class CommandPlanner(FileSpace space, ArtifactStore artifacts, IOp
         return spec with { Details = JsonSerializer.Serialize(details, EngineJson.Default.CommandDetails), Files = files };
     }
 
+    /// <summary>What is a folder wherever a command may run.</summary>
+    private static readonly HashSet<string> SystemFolders = new(StringComparer.Ordinal)
+    {
+        "/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/media", "/mnt", "/nix", "/opt", "/root", "/run", "/sbin", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local",
+        "/usr/local/bin", "/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp",
+    };
+
     private static List<JobFile> Uploaded(IReadOnlyList<(string Name, StagedFile File)> uploads, FilePath workdir)
     {
         var files = new List<JobFile>(uploads.Count);
@@ -74,10 +81,12 @@ public sealed class CommandPlanner(FileSpace space, ArtifactStore artifacts, IOp
             }
 
             var before = files.Count;
-            if (await space.FindAsync(project, FileSpace.Space, place!.Value, ct) is { } file) files.Add(Named(file));
-            for (string? after = null; ;)
+            // Where a file and a folder have one name, the slash means the folder.
+            var file = named[index].Path!.EndsWith('/') ? null : await space.FindAsync(project, FileSpace.Space, place!.Value, ct);
+            if (file is not null) files.Add(Named(file));
+            for (string? after = null; file is null;)
             {
-                var page = await space.PageAsync(project, FileSpace.Space, place.Value, after, 1000, ct);
+                var page = await space.PageAsync(project, FileSpace.Space, place!.Value, after, 1000, ct);
                 files.AddRange(page.Select(Named));
                 if (files.Count > options.Value.FilesPerJob || page.Count < 1000) break;
                 after = page[^1].Path.Value;
@@ -103,7 +112,9 @@ public sealed class CommandPlanner(FileSpace space, ArtifactStore artifacts, IOp
             if (!places.Add(file.Path.Value)) throw new RefusedException(400, "repeated-file", $"Two files have the destination {file.Path}.", "file[]");
         }
 
-        foreach (var folder in files.SelectMany(static file => Parents(file.Path.Value)).Concat(Parents(workdir.Value)).Append(workdir.Value).Append("/tmp").Append("/"))
+        if (files.Find(static file => SystemFolders.Contains(file.Path.Value)) is { } system)
+            throw new RefusedException(400, "path-conflict", $"{system.Path} is a folder of every machine; name a file in it.", system.Uploaded ? "file[]" : "files");
+        foreach (var folder in files.SelectMany(static file => Parents(file.Path.Value)).Concat(Parents(workdir.Value)).Append(workdir.Value))
         {
             if (places.Contains(folder)) throw new RefusedException(400, "path-conflict", $"{folder} would be a file and a folder.", "file[]");
         }

@@ -77,8 +77,8 @@ public static class FileEndpoints
     private static async Task<IResult> RemoveAsync(HttpContext context, FileSpace space, CancellationToken ct)
     {
         var recursive = context.Request.QueryFlag("recursive");
-        var (project, path, _) = OwnPlaceOf(context.Request);
-        return await space.RemoveAsync(project, path, recursive, ct) switch
+        var (project, path, asFolder) = OwnPlaceOf(context.Request);
+        return await space.RemoveAsync(project, path, asFolder, recursive, ct) switch
         {
             FileChange.Done => TypedResults.NoContent(),
             FileChange.IsFolder => Problems.Conflict("folder-not-empty", $"{path} is a folder with files. Say ?recursive=true to remove all of them.", "path"),

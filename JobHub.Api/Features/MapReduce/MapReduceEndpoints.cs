@@ -51,7 +51,7 @@ public static class MapReduceEndpoints
         var project = Project.Of(context.Request);
         var body = await JsonBody.ReadAsync<SubmitJobWire>(context.Request, ct);
         var request = SubmitJobRules.Read(body.Value, project);
-        switch (await submitter.SubmitAsync(request, new Submission(caller.Name, key, body.Hash), ct))
+        switch (await submitter.SubmitAsync(request, new Submission(caller.Name, key, body.Hash, project), ct))
         {
             case MapReduceSubmission.Accepted accepted:
                 var job = await reader.GetAsync(accepted.Id, ct);

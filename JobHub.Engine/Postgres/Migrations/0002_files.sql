@@ -29,7 +29,8 @@ create index file_garbage_due on file_garbage (due_at);
 create function drop_file_object() returns trigger language plpgsql as $$
 begin
     if old.object like 'files/%' then
-        insert into file_garbage (object, due_at) values (old.object, clock_timestamp() + interval '10 minutes') on conflict (object) do nothing;
+        insert into file_garbage (object, due_at) values (old.object, clock_timestamp() + interval '10 minutes') 
+            on conflict (object) do update set due_at = greatest(file_garbage.due_at, excluded.due_at);
     end if;
     return null;
 end $$;

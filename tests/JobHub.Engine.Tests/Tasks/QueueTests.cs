@@ -1,5 +1,6 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
+using JobHub.Engine.MapReduce;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Workers;
@@ -119,6 +120,33 @@ public sealed class QueueTests(EngineFixture fixture) : IClassFixture<EngineFixt
         Assert.Equal("exit-code", job.Error!.Type);
         Assert.StartsWith($"{id}-c-", job.Error.TaskId, StringComparison.Ordinal);
         Assert.Equal(3, job.Tasks.Failed + job.Tasks.Canceled + job.Tasks.Succeeded);
+    }
+
+    [Fact]
+    public async Task Runs_WhileAMapRunsAgain_SayWhichIsMissing()
+    {
+        var program = new PinnedProgram("p", ProgramType.Streaming, 1, "00");
+        var details = new MapReduceSpec { Mapper = program, Reducer = program, InputPath = "file:///in", InputType = "file/txt", OutputPath = "file:///out", Maps = 4, Reducers = 1, SplitSize = 1, InputSize = 4 };
+        var id = JobId.New();
+        await Hub.Jobs.SubmitAsync(new JobSpec
+        {
+            Id = id, Family = JobFamily.MapReduce, Details = System.Text.Json.JsonSerializer.Serialize(details, EngineJson.Default.MapReduceSpec),
+            Tasks = [new TaskGroup(TaskKind.Map, 4, false), new TaskGroup(TaskKind.Reduce, 1, true)], Needs = Requirement.None with { Affinity = [Guid.NewGuid().ToString("N")] },
+        }, new("t", null, null), None);
+        var number = (await Hub.Reader.GetAsync(id, None))!.Number;
+        var worker = await Hub.OpenAsync();
+        var job = (await Hub.Get<JobContexts>().GetAsync(number, None))!;
+        async Task<RunPage> RunsAsync(int limit) => await Hub.Get<AttemptSpecs>().RunsAsync(worker, job, Guid.NewGuid(), 0, -1, limit, None);
+        foreach (var (map, missing) in new (int, int?)[] { (0, 1), (3, 1), (2, 1), (1, null) })
+        {
+            await RunSqlAsync($"INSERT INTO task (id, state, attempt, winner, offsets) VALUES (({number}::bigint << 20) + {map}, 4, 1, gen_random_uuid(), decode('00000000000000000900000000000000', 'hex'))");
+            Assert.Equal(missing, (await RunsAsync(10)).Missing);
+        }
+
+        Assert.Equal(4, (await RunsAsync(10)).Runs.Length);
+        Assert.Equal(1, (await RunsAsync(2)).Next);
+        await RunSqlAsync($"DELETE FROM task WHERE id = ({number}::bigint << 20) + 3");
+        Assert.Equal(3, (await RunsAsync(10)).Missing);
     }
 
     [Fact]

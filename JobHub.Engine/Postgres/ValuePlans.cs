@@ -1,0 +1,23 @@
+using Npgsql;
+
+namespace JobHub.Engine.Postgres;
+
+/// <summary>
+/// A plan for the values at hand, for reads whose filters match anything from nothing to everything: one plan for all of them searches the newest numbers for what is
+/// nowhere. It costs a planning each time and is not for the hot path.
+/// </summary>
+internal static class ValuePlans
+{
+    private const string Sql = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)";
+
+    /// <summary>Runs a statement so planned. The connection is the caller's to dispose, after the reader.</summary>
+    public static async Task<NpgsqlDataReader> ReadAsync(NpgsqlConnection connection, NpgsqlBatchCommand statement, CancellationToken ct)
+    {
+        await using var batch = new NpgsqlBatch(connection);
+        batch.BatchCommands.Add(new(Sql));
+        batch.BatchCommands.Add(statement);
+        var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
+        return reader;
+    }
+}
