@@ -24,6 +24,14 @@ builder.Services.AddHttpClient<HubClient>((services, http) =>
 var app = builder.Build();
 app.UseServiceDefaults();
 app.UseMiddleware<PageHeaders>();
+// In development the dashboard shows whoever asks what its own token may read; a command that shares this machine's network may not ask.
+if (app.Environment.IsDevelopment())
+{
+    app.Use(static (context, next) => PeerUser.IsTrusted(context)
+        ? next(context)
+        : new Problem(403, "local-user-required", "In development the dashboard is for whoever runs it, and for login users of this machine.").WriteAsync(context));
+}
+
 app.UseAntiforgery();
 app.MapHealth();
 app.MapStaticAssets();

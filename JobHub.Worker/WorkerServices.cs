@@ -15,7 +15,8 @@ public static class WorkerServices
     /// <summary>Options, hub access, launcher and runner.</summary>
     public static IServiceCollection AddAttempts(this IServiceCollection services, IConfiguration configuration)
     {
-        services.AddOptions<WorkerOptions>().BindConfiguration("JobHub:Worker").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<WorkerOptions>().BindConfiguration("JobHub:Worker").ValidateDataAnnotations().ValidateOnStart()
+            .PostConfigure(o => o.CommandNetwork = o.HasCommandNetwork(configuration["services:api:http:0"]));
         services.AddProgramLauncher(configuration);
         services.AddSingleton<HubAddress>(provider => new HubAddress(configuration, provider.GetRequiredService<IOptions<WorkerOptions>>()));
         services.AddSingleton<WorkerToken>(provider => new WorkerToken(provider.GetRequiredService<IOptions<WorkerOptions>>()));

@@ -52,6 +52,12 @@ public sealed class WorkerOptions
     [Range(1L << 20, long.MaxValue)]
     public long? MemoryBytes { get; set; }
 
+    /// <summary>
+    /// Whether sandboxed commands share the machine's network. Null = yes, save where the hub is on this machine and programs run as the worker's own user: a hub in
+    /// development trusts that user without a token.
+    /// </summary>
+    public bool? CommandNetwork { get; set; }
+
     /// <summary>SIGTERM to SIGKILL of a program that is stopped.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
     public TimeSpan Grace { get; set; } = TimeSpan.FromSeconds(10);
@@ -75,6 +81,9 @@ public sealed class WorkerOptions
     internal int OfferedCpus => Cpus ?? Environment.ProcessorCount;
     internal long OfferedMemoryBytes => MemoryBytes ?? Machine.MemoryBytes();
     internal int OfferedGpus => Gpus ?? Machine.Gpus();
+    internal bool HasCommandNetwork(string? hub) =>
+        CommandNetwork ?? (Executors.Processes.Libc.geteuid() == 0 || !(Uri.TryCreate(Api ?? hub, UriKind.Absolute, out var address) && address.IsLoopback));
+
     internal int SlotCount => Slots ?? Environment.ProcessorCount;
     internal string ProgramPath => ProgramFolder ?? Path.Combine("/var/tmp", $"jobhub-{Environment.UserName}-programs",
         Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(Path.GetFullPath(DataFolder))))[..16]);

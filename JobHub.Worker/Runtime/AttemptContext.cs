@@ -20,6 +20,8 @@ public sealed class AttemptContext
     public long BufferBytes { get; init; } = 160L << 20;
     /// <summary>Programs that a socket mapper runs at once.</summary>
     public int SocketSlots { get; init; } = Environment.ProcessorCount;
+    /// <summary>Sandboxed commands share the machine's network.</summary>
+    public bool Network { get; init; } = true;
     /// <summary>SIGTERM to SIGKILL.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>For commands that are given a tree: the hub's side of it, and how roots are put together here.</summary>

@@ -53,7 +53,7 @@ public sealed class AttemptRunner(
                     Spec = spec, Store = store, Launcher = launcher, ScratchFolder = folder, Log = log, BufferBytes = options.Value.SlotBufferBytes,
                     SocketSlots = options.Value.SocketSlots ?? Environment.ProcessorCount, Grace = options.Value.Grace,
                     Files = spec.Command?.Tree is null ? null : new AttemptFiles(client, attempt.Session, spec.Token, options.Value.StorePatience, clock), Roots = roots,
-                    Gpus = spec.Kind == TaskKind.Command ? gpus : null, Clock = clock,
+                    Gpus = spec.Kind == TaskKind.Command ? gpus : null, Clock = clock, Network = options.Value.CommandNetwork ?? true,
                 };
                 attempt.Context = context;
                 var body = await bodies.Of(spec).RunAsync(context, attempt.Stopping);

@@ -90,7 +90,7 @@ public sealed class CommandBody : IAttemptBody
 
     private static ProgramStart StartOf(AttemptContext context, CommandSpec command) => new()
     {
-        File = "/bin/sh", Arguments = ["-c", command.Command], Environment = EmptyEnvironment, WorkingFolder = context.ScratchFolder, Token = context.Spec.Token, Network = true, MergeStderr = true,
+        File = "/bin/sh", Arguments = ["-c", command.Command], Environment = EmptyEnvironment, WorkingFolder = context.ScratchFolder, Token = context.Spec.Token, Network = context.Network, MergeStderr = true,
         MemoryLimitBytes = context.Spec.MemoryLimitBytes, Cpus = context.Spec.Cpus,
     };
 

@@ -17,6 +17,26 @@ public class PageTests
     }
 
     [Fact]
+    public async Task Pages_AskedByWhomProgramsRunAs_AreRefused()
+    {
+        await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");
+        Assert.Equal("200", await StatusAsync(["curl"], web));
+        // Only root can become another user to try it; for others that user is the caller itself.
+        if (Environment.UserName == "root") Assert.Equal("403", await StatusAsync(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "curl"], web));
+    }
+
+    private static async Task<string> StatusAsync(string[] program, WebProcess web)
+    {
+        using var curl = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(program[0], [.. program[1..], "-s", "-o", "/dev/null", "-w", "%{http_code}", web.Http.BaseAddress!.ToString()])
+        {
+            RedirectStandardOutput = true, UseShellExecute = false,
+        })!;
+        var said = await curl.StandardOutput.ReadToEndAsync();
+        await curl.WaitForExitAsync();
+        return said;
+    }
+
+    [Fact]
     public async Task Pages_Always_AllowNoScriptButOurFilesAndNoForeignName()
     {
         await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");

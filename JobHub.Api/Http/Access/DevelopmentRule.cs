@@ -1,4 +1,5 @@
 using System.Net;
+using JobHub.ServiceDefaults;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
@@ -49,6 +50,8 @@ public sealed class DevelopmentRule(IHostEnvironment environment, IOptions<AuthO
         var (connection, request) = (context.Connection, context.Request);
         // A second lock behind the check of the listeners: whatever was bound, only this machine gets in.
         if (connection.RemoteIpAddress is { } remote && !IPAddress.IsLoopback(remote)) return "it does not come from this machine";
+        // Commands share this machine's network: what runs as their user is no developer.
+        if (!PeerUser.IsTrusted(context)) return "it comes from a user that programs run as, or from one that cannot be told";
         var host = request.Host;
         var ourName = host.Host is "127.0.0.1" or "[::1]" || string.Equals(host.Host, "localhost", StringComparison.OrdinalIgnoreCase);
         // A page's name that resolves to 127.0.0.1 (DNS rebinding) still stands in Host.

@@ -202,6 +202,8 @@ public sealed class CommandRunTests(CommandHubs hubs)
             done
             cat /proc/*/comm 2>/dev/null | grep -E 'dotnet|postgres|JobHub' && echo "SEEN processes"
             cat /proc/*/environ 2>/dev/null | tr '\0' '\n' | grep -E 'ConnectionStrings|PGPASS|AdminToken' && echo "SEEN environment"
+            curl -s -m 10 "http://127.0.0.1:{{hub.Hub.ApiPort}}/files?path=/" | grep -q entries && echo "SEEN the hub's files by its API"
+            curl -s -m 10 -X POST -d command=true http://localhost:{{hub.Hub.ApiPort}}/jobs | grep -q job_id && echo "SEEN the hub take a job without a token"
             (setsid sh -c 'exec -a left-{{mark}} sleep 1000' >/dev/null 2>&1 &)
             (: > /etc/x) 2>/dev/null && echo "SEEN a writable /etc"
             echo done
