@@ -35,13 +35,14 @@ internal sealed class TreeBuilder(AttemptContext context, AttemptFiles files, Ro
         context.Tree = tree;
         try
         {
+            // Before a file's destination makes it as a plain folder.
+            roots.MakeWritable(folder, "/tmp", 0x3ff);
             if (spec.Files > 0)
             {
                 await Parallel.ForEachAsync(files.ListAsync(ct), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = ct },
                     async (file, token) => await PlaceAsync(tree, file, token));
             }
             if (!IsShown(workingFolder)) roots.MakeWritable(folder, workingFolder, 0x1ed);
-            roots.MakeWritable(folder, "/tmp", 0x3ff);
         }
         catch (ProgramStartException e) { throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, e.Message); }
         catch (IOException e) when (e is not FileNotFoundException && !Faults.IsTransient(e)) { throw DiskFaults.Of(e, "Placing the files"); }

@@ -22,7 +22,7 @@ public sealed class CommandRunTests(CommandHubs hubs)
         try
         {
             await File.WriteAllBytesAsync(Path.Combine(folder.FullName, "file.png"), [0x89, 0x50, 0, 255]);
-            var submitted = await CurlAsync(folder.FullName, "-s", "-w", "\n%{http_code}", "--form-string", "command=ls -al /tmp; cp /tmp/file.png /tmp/copy.png", "-F", "file[]=@file.png;filename=/tmp/file.png;type=image/png",
+            var submitted = await CurlAsync(folder.FullName, "-s", "-w", "\n%{http_code}", "--form-string", "command=ls -al /tmp; stat -c %a /tmp; cp /tmp/file.png /tmp/copy.png", "-F", "file[]=@file.png;filename=/tmp/file.png;type=image/png",
                 $"{hub.Hub.Api}submission?project={project}");
             Assert.EndsWith("\n201", submitted);
             var job = (string)JsonNode.Parse(submitted[..^4])!["job_id"]!;
@@ -31,6 +31,7 @@ public sealed class CommandRunTests(CommandHubs hubs)
 
             Assert.True(ended is { Word: "COMPLETE", ExitCode: 0 }, ended.ToString());
             Assert.Contains("file.png", ended.Log);
+            Assert.Contains("\n1777\n", ended.Log);
             Assert.Equal(["copy.png", "file.png"], await hub.ListAsync(project, "/tmp"));
             Assert.Equal([0x89, 0x50, 0, 255], await hub.FileAsync(project, "/tmp/copy.png"));
             Assert.NotNull((string?)ended.Status["worker"]);
