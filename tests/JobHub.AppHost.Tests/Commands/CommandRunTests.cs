@@ -179,12 +179,12 @@ public sealed class CommandRunTests(CommandHubs hubs)
         var hub = await hubs.GetAsync();
         var form = CommandHub.Form("env; echo; pwd");
         form.Add(new StringContent("a 'b' \"c\"\n木"), "env[GREETING]");
-        form.Add(new StringContent("/work/here"), "workdir");
+        form.Add(new StringContent("/place/here"), "workdir");
 
         var ended = await hub.RunAsync(project, form);
 
         Assert.Contains("GREETING=a 'b' \"c\"\n木\n", ended.Log);
-        Assert.Contains("\n/work/here\n", ended.Log);
+        Assert.Contains("\n/place/here\n", ended.Log);
         Assert.DoesNotContain("ConnectionStrings", ended.Log, StringComparison.OrdinalIgnoreCase);
         Assert.DoesNotContain(hub.Hub.DataFolder, ended.Log, StringComparison.Ordinal);
     }
