@@ -77,7 +77,6 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         // A task whose winner is known is being promoted: its lease no longer matters.
         await using var command = new NpgsqlCommand("""
             SELECT l.task_id, l.speculative, l.attempt, l.token, l.session_id, l.leased_at, l.stop, j.stop, j.max_attempts, j.maps, j.reduces, j.commands, j.analyses,
-                   false,
                    c.failed, c.timed_out, c.lost, c.oom, c.output_lost
             FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token)
             JOIN live l ON l.task_id = i.task_id AND l.token = i.token
@@ -97,9 +96,9 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         {
             var taskId = reader.GetInt64(0);
             held.Add(new(taskId, reader.GetBoolean(1), reader.GetInt32(2), reader.GetGuid(3), reader.IsDBNull(4) ? null : reader.GetInt64(4), reader.GetDateTime(5),
-                reader.GetInt16(6), reader.GetInt16(7), reader.GetInt32(8), reader.GetBoolean(13),
+                reader.GetInt16(6), reader.GetInt16(7), reader.GetInt32(8), Sibling: false,
                 new(TaskLayout.NumberOf(taskId), reader.GetInt32(9), reader.GetInt32(10), reader.GetInt32(11), reader.GetInt32(12)),
-                new(reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), reader.GetInt32(18))));
+                new(reader.GetInt32(13), reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17))));
         }
 
         return held;

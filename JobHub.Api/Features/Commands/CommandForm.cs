@@ -4,7 +4,6 @@ using System.Text;
 using JobHub.Api.Http;
 using JobHub.Engine.Files;
 using JobHub.ServiceDefaults;
-using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Options;
 
 namespace JobHub.Api.Features.Commands;

@@ -5,6 +5,7 @@ using JobHub.Engine.Attempts;
 using JobHub.Engine.Events;
 using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
+using JobHub.Engine.Tasks;
 
 namespace JobHub.Api.Features.Commands;
 
@@ -37,7 +38,7 @@ public static class CommandMapping
     public static long TaskOf(JobView job)
     {
         ArgumentNullException.ThrowIfNull(job);
-        return job.Number << 20;
+        return new TaskLayout(job.Number, 0, 0, 1, 0).First;
     }
 
     public static CommandStatusWord StatusOf(JobView job)

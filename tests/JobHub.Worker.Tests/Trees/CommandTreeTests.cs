@@ -127,7 +127,7 @@ public sealed class CommandTreeTests
     public async Task WorkingFolder_AskedFor_IsMadeAndIsHome()
     {
         await using var run = await TreeRun.StartAsync("bubblewrap");
-        foreach (var folder in (string[])["/srv/work/deep", "/", "/tmp", "/usr/share", "/opt/jobhub-new", "/var/tmp/w"])
+        foreach (var folder in (string[])["/srv/data/deep", "/", "/tmp", "/usr/share", "/opt/jobhub-new", "/var/tmp/w"])
         {
             var spec = await run.DoAsync("pwd; echo $HOME; echo x 2>/dev/null > made || :", s => s with { Command = s.Command! with { WorkingFolder = folder } });
             Assert.Equal($"{folder}\n{folder}\n", run.Hub.LogOf(spec));
