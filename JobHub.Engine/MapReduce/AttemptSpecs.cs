@@ -94,7 +94,8 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             return spec with
             {
                 Environment = command.Environment, MemoryLimitBytes = command.MemoryLimitBytes, Gpus = command.Gpus, Cpus = command.Cpus,
-                Command = new(command.Command, command.WorkingFolder, command.Sandbox, command.Tree ? new(command.Files, files.Value.KeptBytes, files.Value.KeptFiles) : null),
+                Command = new(command.Command, command.WorkingFolder, command.Sandbox, command.Tree ? new(command.Files, files.Value.KeptBytes, files.Value.KeptFiles) : null,
+                    command.OfTree is { } leaf ? new(leaf.Dir, leaf.User, leaf.ProgressPattern) : null),
             };
         }
 

@@ -31,6 +31,10 @@ public sealed class Files : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0003_delivery")]
 public sealed class Delivery : SqlMigration;
 
+/// <summary>Trees of jobs, dependencies, and workers by name.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0004_trees")]
+public sealed class Trees : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

@@ -71,7 +71,14 @@ public sealed record ReduceSpec
 /// <summary>A command run by `sh -c`.</summary>
 /// <param name="WorkingFolder">Absolute. With a tree: a path in it. Without: a folder of the worker; null = the scratch folder.</param>
 /// <param name="Tree">The command's own file tree; null for commands that see the worker's file system.</param>
-public sealed record CommandSpec(string Command, string? WorkingFolder, bool Sandbox, TreeSpec? Tree = null);
+/// <param name="Leaf">It is a leaf of a tree of jobs: the worker's own view of the machine, `$(NAME)` replaced, progress read from its output.</param>
+public sealed record CommandSpec(string Command, string? WorkingFolder, bool Sandbox, TreeSpec? Tree = null, LeafSpec? Leaf = null);
+
+/// <summary>What the command of a tree's leaf needs beyond the command.</summary>
+/// <param name="Dir">The folder as written; empty or `.` is the scratch folder. `$(NAME)` is not replaced yet.</param>
+/// <param name="User">For a run-as template; empty = none.</param>
+/// <param name="ProgressPattern">Where progress stands in the output; empty = the default.</param>
+public sealed record LeafSpec(string Dir, string User, string ProgressPattern);
 
 /// <summary>A command's own files: what is placed before it starts, and how much of what it changes is kept.</summary>
 /// <param name="Files">How many files to place; pages of GET .../attempts/{token}/files.</param>

@@ -46,6 +46,10 @@ public sealed record StopOrder(Guid Token, StopReason Reason);
 public enum StopReason
 {
     CancelRequested, TimedOut, LeaseLost, WorkerStopping, Superseded,
+    /// <summary>The job is paused: the task goes back to the queue. One that has ended well by then has ended.</summary>
+    Paused,
+    /// <summary>The task begins again, or its worker is stopped by an operator: whatever this run comes to does not count.</summary>
+    Restarted,
 }
 
 /// <summary>GET /agent/v1/sessions/{id}/control?waitMs=: long-poll for stops, so that a cancel acts within a second. The same orders come again until the token has ended.</summary>
