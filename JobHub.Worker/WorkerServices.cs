@@ -3,6 +3,7 @@ using JobHub.Engine.Tasks;
 using JobHub.Worker.Agent;
 using JobHub.Worker.Executors.Processes;
 using JobHub.Worker.Runtime;
+using JobHub.Worker.Runtime.Leaves;
 using JobHub.Worker.Runtime.Sockets;
 using JobHub.Worker.Runtime.Streaming;
 using Microsoft.Extensions.Options;
@@ -22,7 +23,9 @@ public static class WorkerServices
         services.AddSingleton<WorkerToken>(provider => new WorkerToken(provider.GetRequiredService<IOptions<WorkerOptions>>()));
         services.AddSingleton<AgentClient>();
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<WorkerOptions>>().Value is var o ? new ProgramCache(o.ProgramPath, o.ProgramCacheBytes) : null!);
-        services.AddSingleton(_ => Bodies());
+        services.AddOptions<LeafOptions>().BindConfiguration(LeafOptions.Section).ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<LeafCommands>();
+        services.AddSingleton(provider => Bodies(provider.GetRequiredService<LeafCommands>()));
         services.AddSingleton(provider => provider.GetRequiredService<Launcher>().PlanRoots(OwnPaths(provider.GetRequiredService<IOptions<WorkerOptions>>().Value)));
         services.AddSingleton(provider => new GpuPool(provider.GetRequiredService<IOptions<WorkerOptions>>().Value.OfferedGpus));
         services.AddSingleton<AttemptRunner>();
@@ -43,10 +46,10 @@ public static class WorkerServices
     private static IEnumerable<string> OwnPaths(WorkerOptions options) =>
         new[] { options.DataFolder, options.ProgramPath, options.TokenFile, AppContext.BaseDirectory }.OfType<string>().Select(Path.GetFullPath);
 
-    private static AttemptBodies Bodies()
+    private static AttemptBodies Bodies(LeafCommands leaves)
     {
         var bodies = new AttemptBodies();
-        bodies.Add(TaskKind.Command, ProgramType.Streaming, () => new CommandBody());
+        bodies.Add(TaskKind.Command, ProgramType.Streaming, () => new CommandBody(leaves));
         bodies.Add(TaskKind.Map, ProgramType.Streaming, () => new StreamingMapBody());
         bodies.Add(TaskKind.Reduce, ProgramType.Streaming, () => new StreamingReduceBody());
         bodies.Add(TaskKind.Map, ProgramType.Executable, () => new SocketMapBody());

@@ -157,6 +157,8 @@ public sealed class AttemptRunner(
             StopReason.CancelRequested => (AttemptOutcome.Canceled, ErrorTypes.Canceled, "Canceled on request."),
             StopReason.TimedOut => (AttemptOutcome.TimedOut, ErrorTypes.Timeout, attempt.Spec.TimeoutSeconds is { } t ? $"The attempt ran longer than {t} s." : "The attempt ran longer than allowed."),
             StopReason.WorkerStopping => (AttemptOutcome.Interrupted, ErrorTypes.Interrupted, "The worker is stopping."),
+            StopReason.Paused => (AttemptOutcome.Interrupted, ErrorTypes.Paused, "The job was paused while it ran."),
+            StopReason.Restarted => (AttemptOutcome.Interrupted, ErrorTypes.Restarted, "The job was taken back to run again."),
             StopReason.Superseded => (AttemptOutcome.Canceled, ErrorTypes.Superseded, "Another attempt of the task was first."),
             // Not reported: the runner answers null.
             _ => (AttemptOutcome.Lost, "lease-lost", "The lease is lost."),

@@ -1,14 +1,18 @@
 using System.Buffers;
+using System.Text;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
+using JobHub.Engine.Tasks;
 using JobHub.Worker.Executors.Processes;
+using JobHub.Worker.Runtime.Leaves;
 using JobHub.Worker.Runtime.Trees;
 using Microsoft.Win32.SafeHandles;
 
 namespace JobHub.Worker.Runtime;
 
 /// <summary>A command line by `sh -c`, all it prints into the log.</summary>
-public sealed class CommandBody : IAttemptBody
+/// <param name="leaves">How this worker runs commands of farm jobs.</param>
+public sealed class CommandBody(LeafCommands leaves) : IAttemptBody
 {
     private const int ReadBytes = 64 * 1024;
     private const string DefaultFolder = "/job";
@@ -28,12 +32,17 @@ public sealed class CommandBody : IAttemptBody
         }
         var start = command.Tree is { } limits ? await InTreeAsync(context, command, limits, ct) : InScratch(context, command);
         RunningProgram program;
-        try { program = context.Launcher.Start(start); }
-        catch (ProgramStartException e) { throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, e.Message); }
+        try { program = context.Launcher.Start(command.Leaf is { } leaf ? leaves.Prepare(context, command, leaf, start) : start); }
+        catch (ProgramStartException e)
+        {
+            // Who looks at a farm job looks at its log.
+            if (command.Leaf is not null) context.Log.Write(Encoding.UTF8.GetBytes($"jobhub: {e.Message}\n"));
+            throw new AttemptFailedException(AttemptOutcome.Failed, ErrorTypes.StartFailed, e.Message);
+        }
         using (program)
         {
             // One pool thread blocks in read() for each running command; the pool's minimum is set for that at start.
-            var output = Task.Run(() => CopyOutput(program.Stdout, context.Log), CancellationToken.None);
+            var output = Task.Run(() => CopyOutput(program.Stdout, context, command.Leaf is { } of ? new ProgressReader(ProgressPattern.Of(of.ProgressPattern)) : null), CancellationToken.None);
             // A reader that broke must not leave the program waiting on a full pipe.
             if (await Task.WhenAny(output, program.Exit) == output && output.IsFaulted) await context.Launcher.EndAllAsync(spec.Token, TimeSpan.Zero, CancellationToken.None);
             var exit = await program.Exit;
@@ -123,11 +132,12 @@ public sealed class CommandBody : IAttemptBody
             .Select(e => KeyValuePair.Create((string)e.Key, (string?)e.Value ?? ""))
             .Where(e => !e.Key.StartsWith("JobHub", StringComparison.OrdinalIgnoreCase) && !e.Key.StartsWith("ConnectionStrings", StringComparison.OrdinalIgnoreCase)
                 && !e.Key.StartsWith("services__", StringComparison.OrdinalIgnoreCase) && !e.Key.StartsWith("OTEL_", StringComparison.Ordinal)
+                && !e.Key.StartsWith("Parameters__", StringComparison.OrdinalIgnoreCase)
                 && !e.Key.StartsWith("ASPNETCORE_", StringComparison.Ordinal) && !e.Key.StartsWith("DOTNET_", StringComparison.Ordinal)),
     ];
 
     // read(2) itself: RandomAccess refuses pipes, and a FileStream for each command is not free.
-    private static unsafe void CopyOutput(SafeFileHandle pipe, ILogSink log)
+    private static unsafe void CopyOutput(SafeFileHandle pipe, AttemptContext context, ProgressReader? progress)
     {
         const int interrupted = 4;
         var buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
@@ -140,7 +150,11 @@ public sealed class CommandBody : IAttemptBody
                 while (true)
                 {
                     var n = (int)Libc.read((int)pipe.DangerousGetHandle(), start, buffer.Length);
-                    if (n > 0) log.Write(buffer.AsSpan(0, n));
+                    if (n > 0)
+                    {
+                        context.Log.Write(buffer.AsSpan(0, n));
+                        if (progress?.Read(buffer.AsSpan(0, n)) == true) context.Fraction = progress.Fraction ?? 0;
+                    }
                     else if (n == 0 || System.Runtime.InteropServices.Marshal.GetLastPInvokeError() != interrupted) return;
                 }
             }

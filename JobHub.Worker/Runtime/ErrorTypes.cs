@@ -9,6 +9,8 @@ public static class ErrorTypes
     public const string Canceled = "canceled";
     public const string Superseded = "superseded";
     public const string Interrupted = "worker-stopping";
+    public const string Paused = "paused";
+    public const string Restarted = "restarted";
     public const string OutOfMemory = "out-of-memory";
     public const string StartFailed = "start-failed";
     public const string StoreUnavailable = "store-unavailable";

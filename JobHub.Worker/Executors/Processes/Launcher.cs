@@ -81,7 +81,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         }
 
         var attempt = Attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
-        if (!inTree) foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
+        if (!inTree && !start.AsWorker) foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
         Sandbox? sandbox = null;
         if (level == IsolationLevel.Plain) attempt.CanEscape = true;
         else sandbox = SandboxFor(attempt, file, start, level);
@@ -172,8 +172,8 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
             using var spawn = new Spawn(group is not null ? Gate[0] : enters ? FindOnPath("nsenter", null) : file, argv, environment, enters && start.Tree is not null ? "/" : start.WorkingFolder, group is null ? descriptors[..3] : descriptors)
             {
                 Namespaces = sandbox?.NamespaceFds,
-                // Only what is no attempt's runs as the worker itself: the holders of sandboxes and the guard.
-                RunAs = attempt is null ? null : runAs,
+                // What is no attempt's runs as the worker itself: the holders of sandboxes and the guard.
+                RunAs = attempt is null || start.AsWorker ? null : runAs,
             };
             reaper.BeginStart();
             counted = true;
@@ -246,6 +246,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         var reason = error switch
         {
             Libc.Enoent when !File.Exists(file) => "it does not exist",
+            Libc.Enoent when !start.OwnsWorkingFolder => $"the working folder {start.WorkingFolder} cannot be seen in the sandbox",
             Libc.Enoent => Interpreter(file) is { } interpreter ? $"its interpreter '{interpreter}' does not exist" : "the loader or interpreter it names does not exist here",
             Libc.Enotdir => "a part of its path is not a folder",
             Libc.Eacces when Directory.Exists(file) => "it is a folder",

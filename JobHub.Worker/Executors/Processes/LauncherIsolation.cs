@@ -14,12 +14,12 @@ public sealed partial class Launcher
         if (start.Tree is { } tree) return attempt.SandboxFor("tree", () => Sandbox.Open(level, tree, start.Network, root, StartHolder));
         // Programs below a hidden folder or the host's /tmp are shown at their own path.
         var readable = IsCovered(file) ? file : null;
-        var key = string.Join('\0', [start.WorkingFolder, start.TmpFolder ?? "", start.Network ? "n" : "", readable ?? "", .. start.WritableFolders]);
+        var key = string.Join('\0', [start.WorkingFolder, start.OwnsWorkingFolder ? "" : "r", start.TmpFolder ?? "", start.Network ? "n" : "", readable ?? "", .. start.WritableFolders]);
         return attempt.SandboxFor(key, () =>
         {
             var ownTmp = start.TmpFolder is null ? scratch.Create($"tmp-{Guid.NewGuid():N}") : null;
             if (start.TmpFolder is { } given) scratch.Give(given);
-            var folders = new SandboxFolders(start.TmpFolder ?? ownTmp!, hidden, readable is null ? [] : [readable], [start.WorkingFolder, .. start.WritableFolders]);
+            var folders = new SandboxFolders(start.TmpFolder ?? ownTmp!, hidden, readable is null ? [] : [readable], start.OwnsWorkingFolder ? [start.WorkingFolder, .. start.WritableFolders] : start.WritableFolders);
             return Sandbox.Open(level, folders, start.Network, root, StartHolder, ownTmp);
         });
     }

@@ -25,6 +25,10 @@ public sealed record ProgramStart
     /// <summary>The whole environment. JOBHUB_ATTEMPT is added.</summary>
     public required IReadOnlyDictionary<string, string> Environment { get; init; }
     public required string WorkingFolder { get; init; }
+    /// <summary>In a sandbox the working folder can be written. False: only if it lies in one of <see cref="WritableFolders"/>.</summary>
+    public bool OwnsWorkingFolder { get; init; } = true;
+    /// <summary>Run as the worker's own user even where programs run as another: for what changes the user itself. It must be given nothing of a job but arguments.</summary>
+    public bool AsWorker { get; init; }
     /// <summary>The attempt's token: the mark by which nothing of it is left behind.</summary>
     public required Guid Token { get; init; }
     /// <summary>False: run plainly with the worker's view of the machine (farm commands).</summary>
