@@ -1,6 +1,7 @@
 using JobHub.Api.Delivery;
 using JobHub.Api.Features.Agents;
 using JobHub.Api.Features.Commands;
+using JobHub.Api.Features.Farm;
 using JobHub.Api.Features.Hub;
 using JobHub.Api.Features.MapReduce;
 using JobHub.Api.Http;
@@ -40,6 +41,7 @@ public static class ApiHost
         app.MapApiDescription();
         app.MapMapReduce();
         app.MapCommands();
+        app.MapFarm();
         app.MapHub();
         app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
@@ -51,6 +53,7 @@ public static class ApiHost
         services.AddOptions<ArtifactOptions>().BindConfiguration("JobHub:Artifacts").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<MapReduceSubmitter>();
         services.AddSingleton<CommandPlanner>();
+        services.AddFarm();
         services.AddHealthChecks().AddCheck<DatabaseCheck>("database", timeout: TimeSpan.FromSeconds(5));
     }
 

@@ -10,6 +10,7 @@ public static class ApiDescription
     [
         ("mapreduce", "JobHub MapReduce"),
         ("commands", "JobHub commands"),
+        ("farm", "JobHub farm"),
         ("hub", "JobHub"),
         ("agents", "JobHub agents"),
     ];
@@ -26,6 +27,7 @@ public static class ApiDescription
             {
                 options.ShouldInclude = description => string.Equals(description.GroupName, name, StringComparison.Ordinal);
                 options.AddOperationTransformer(QueryParameters.DescribeAsync);
+                options.AddOperationTransformer(BodyDescriptions.DescribeAsync);
                 options.AddDocumentTransformer((document, _, _) =>
                 {
                     document.Info.Title = title;

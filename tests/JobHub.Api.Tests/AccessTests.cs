@@ -23,7 +23,7 @@ public sealed partial class AccessTests(HubFixture fixture)
             [
                 (null, policy == RoutePolicy.Public ? null : HttpStatusCode.Unauthorized),
                 (Unknown, policy == RoutePolicy.Public ? null : HttpStatusCode.Unauthorized),
-                (HubHost.WorkerToken, policy == RoutePolicy.Family ? HttpStatusCode.Forbidden : null),
+                (HubHost.WorkerToken, policy is RoutePolicy.Family or RoutePolicy.FarmWorkers ? HttpStatusCode.Forbidden : null),
                 (HubHost.AdminToken, null),
             ])
             {

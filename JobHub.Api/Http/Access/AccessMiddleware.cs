@@ -27,7 +27,7 @@ public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, 
         if (check == TokenCheck.Unknown) return TokenUnknown.WriteAsync(context);
         if (caller is null)
         {
-            if (policy is not RoutePolicy.Family || !development.Open) return TokenRequired.WriteAsync(context);
+            if (policy is not (RoutePolicy.Family or RoutePolicy.FarmWorkers) || !development.Open) return TokenRequired.WriteAsync(context);
             if (development.Objection(context) is { } objection)
             {
                 return new Problem(403, "cross-site-request", $"A request without a token is taken from this machine's own programs only: {objection}.").WriteAsync(context);

@@ -9,6 +9,8 @@ public enum RoutePolicy
     Family,
     /// <summary>A worker or an admin, in development too.</summary>
     Agents,
+    /// <summary>Workers that speak by forms and have no token: as a family's route.</summary>
+    FarmWorkers,
 }
 
 /// <summary>The one table of routes and who may call them. A route that no line covers keeps the host from starting.</summary>
@@ -25,6 +27,20 @@ public static class RoutePolicies
         ("/submission", RoutePolicy.Family),
         ("/status", RoutePolicy.Family),
         ("/files", RoutePolicy.Family),
+        ("/api/jobs", RoutePolicy.Family),
+        ("/api/resetjobs", RoutePolicy.Family),
+        ("/api/reseterrorjobs", RoutePolicy.Family),
+        ("/api/startjobs", RoutePolicy.Family),
+        ("/api/pausejobs", RoutePolicy.Family),
+        ("/api/workers", RoutePolicy.Family),
+        ("/api/stopworkers", RoutePolicy.Family),
+        ("/api/startworkers", RoutePolicy.Family),
+        ("/api/terminateworkers", RoutePolicy.Family),
+        ("/api/events", RoutePolicy.Family),
+        ("/api/affinities", RoutePolicy.Family),
+        ("/json", RoutePolicy.Family),
+        ("/xmlrpc", RoutePolicy.Family),
+        ("/workers", RoutePolicy.FarmWorkers),
         ("/hub/v1", RoutePolicy.Family),
         ("/agent/v1", RoutePolicy.Agents),
     ];
@@ -49,7 +65,7 @@ public static class RoutePolicies
     {
         (RoutePolicy.Public, _) => true,
         (_, CallerRole.Admin) => true,
-        (RoutePolicy.Family, CallerRole.Developer) => true,
+        (RoutePolicy.Family or RoutePolicy.FarmWorkers, CallerRole.Developer) => true,
         (RoutePolicy.Agents, CallerRole.Worker) => true,
         _ => false,
     };
