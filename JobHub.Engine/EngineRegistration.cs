@@ -58,6 +58,7 @@ public static class EngineRegistration
         services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<Explain>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
         services.AddOptions<Files.FileSpaceOptions>().BindConfiguration("JobHub:Files").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();
+        services.AddSingleton<Trees.JobTrees>().AddSingleton<Trees.TreeReader>().AddSingleton<Trees.TreeChanges>();
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>().AddSingleton<AffinitySlots>();
         services.AddSingleton<Artifacts.ArtifactStore>().AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
         return services;

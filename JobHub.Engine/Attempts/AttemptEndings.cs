@@ -20,7 +20,11 @@ public sealed record Ending(long TaskId, Guid Token, AttemptOutcome Outcome, Att
 public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, IOptions<RetryOptions> options)
 {
     private sealed record Held(long TaskId, bool Speculative, int Attempt, Guid Token, long? Session, DateTime LeasedAt, short Stop, short JobStop, int MaxAttempts,
-        bool Sibling, TaskLayout Layout, Charges Charges);
+        bool Sibling, TaskLayout Layout, Charges Charges, long? Run, float Progress)
+    {
+        /// <summary>Given back by an operator: it waits or begins again, whatever this attempt came to.</summary>
+        public bool IsGivenBack => Stop == StopOrders.Stored(StopReason.Paused) || Stop == StopOrders.Stored(StopReason.Restarted);
+    }
 
     /// <summary>Ends them in one transaction; rows locked by another call are left to it.</summary>
     /// <returns>The tokens that held their task and are ended now.</returns>
@@ -77,14 +81,14 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         // A task whose winner is known is being promoted: its lease no longer matters.
         await using var command = new NpgsqlCommand("""
             SELECT l.task_id, l.speculative, l.attempt, l.token, l.session_id, l.leased_at, l.stop, j.stop, j.max_attempts, j.maps, j.reduces, j.commands, j.analyses,
-                   c.failed, c.timed_out, c.lost, c.oom, c.output_lost
+                   c.failed, c.timed_out, c.lost, c.oom, c.output_lost, l.run, l.progress
             FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token)
             JOIN live l ON l.task_id = i.task_id AND l.token = i.token
             JOIN job j ON j.number = l.task_id >> 20
             CROSS JOIN LATERAL (
                 SELECT count(*) FILTER (WHERE outcome = 1)::int AS failed, count(*) FILTER (WHERE outcome = 3)::int AS timed_out, count(*) FILTER (WHERE outcome = 4)::int AS lost,
                        count(*) FILTER (WHERE outcome = 6)::int AS oom, count(*) FILTER (WHERE outcome = 7)::int AS output_lost
-                FROM attempt a WHERE a.task_id = l.task_id) c
+                FROM attempt a WHERE a.task_id = l.task_id AND a.number > j.charged_from) c
             WHERE NOT EXISTS (SELECT FROM task t WHERE t.id = l.task_id AND t.winner = l.token)
             ORDER BY l.task_id FOR UPDATE OF l SKIP LOCKED
             """, connection);
@@ -98,7 +102,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
             held.Add(new(taskId, reader.GetBoolean(1), reader.GetInt32(2), reader.GetGuid(3), reader.IsDBNull(4) ? null : reader.GetInt64(4), reader.GetDateTime(5),
                 reader.GetInt16(6), reader.GetInt16(7), reader.GetInt32(8), Sibling: false,
                 new(TaskLayout.NumberOf(taskId), reader.GetInt32(9), reader.GetInt32(10), reader.GetInt32(11), reader.GetInt32(12)),
-                new(reader.GetInt32(13), reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17))));
+                new(reader.GetInt32(13), reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17)), reader.IsDBNull(18) ? null : reader.GetInt64(18), reader.GetFloat(19)));
         }
 
         return held;
@@ -122,21 +126,27 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
     private void Apply(NpgsqlBatch batch, Held held, Ending ending)
     {
         // Stopped because its job ends, or because the other attempt of the task won: whatever the worker says, that is why.
-        var outcome = held.Stop != 0 && ending.Outcome is not AttemptOutcome.Lost ? held.Stop == StopOrders.Stored(StopReason.TimedOut) ? AttemptOutcome.TimedOut : AttemptOutcome.Canceled : ending.Outcome;
+        var outcome = held.Stop == 0 || ending.Outcome is AttemptOutcome.Lost ? ending.Outcome
+            : held.Stop == StopOrders.Stored(StopReason.TimedOut) ? AttemptOutcome.TimedOut
+            : held.IsGivenBack ? AttemptOutcome.Interrupted : AttemptOutcome.Canceled;
         var error = ending.Error is null ? null : JsonSerializer.Serialize(ending.Error, EngineJson.Default.AttemptError);
         Add(batch, """
             INSERT INTO attempt (task_id, number, token, session_id, outcome, reported, started_at, ended_at, exit_code, signal, error, cpu_seconds, peak_memory,
-                                 log_inline, log_key, log_size, log_gaps)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16::jsonb)
+                                 log_inline, log_key, log_size, log_gaps, run, progress)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10::jsonb, $11, $12, $13, $14, $15, $16::jsonb, $17, $18)
             ON CONFLICT (task_id, number) DO NOTHING
             """, held.TaskId, held.Attempt, held.Token, Null(held.Session, NpgsqlDbType.Bigint), (short)outcome, ending.Reported,
             DateTime.SpecifyKind(held.LeasedAt, DateTimeKind.Utc), Null(ending.ExitCode, NpgsqlDbType.Integer), Null(ending.Signal, NpgsqlDbType.Integer),
             Null(error, NpgsqlDbType.Text), (float)ending.CpuSeconds, ending.PeakMemory, Null(ending.Log?.Inline, NpgsqlDbType.Bytea), Null(ending.Log?.Key, NpgsqlDbType.Text),
-            ending.Log?.Size ?? 0, Null(ending.Log?.Gaps is { Length: > 0 } g ? JsonSerializer.Serialize(g, EngineJson.Default.LogGapArray) : null, NpgsqlDbType.Text));
+            ending.Log?.Size ?? 0, Null(ending.Log?.Gaps is { Length: > 0 } g ? JsonSerializer.Serialize(g, EngineJson.Default.LogGapArray) : null, NpgsqlDbType.Text),
+            Null(held.Run, NpgsqlDbType.Bigint), held.Progress);
         Add(batch, "INSERT INTO discard (task_id, token, attempt) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", held.TaskId, held.Token, held.Attempt);
-        Add(batch, "INSERT INTO ledger (job, kind, payload, started_at) VALUES ($1, 'attempt-ended', jsonb_build_object('task', $2::int, 'attempt', $3::int, 'outcome', $4::text, 'error', $5::jsonb), $6)",
-            held.Layout.Number, (int)(held.TaskId & (TaskLayout.MaxTasks - 1)), held.Attempt, outcome.ToString(), Null(error, NpgsqlDbType.Text),
-            DateTime.SpecifyKind(held.LeasedAt, DateTimeKind.Utc));
+        var failed = outcome is AttemptOutcome.Failed or AttemptOutcome.TimedOut or AttemptOutcome.OutOfMemory ? 1 : 0;
+        Add(batch, """
+            INSERT INTO ledger (job, kind, payload, started_at, session_id, runs_failed)
+            VALUES ($1, 'attempt-ended', jsonb_build_object('task', $2::int, 'attempt', $3::int, 'outcome', $4::text, 'error', $5::jsonb), $6, $7, $8)
+            """, held.Layout.Number, (int)(held.TaskId & (TaskLayout.MaxTasks - 1)), held.Attempt, outcome.ToString(), Null(error, NpgsqlDbType.Text),
+            DateTime.SpecifyKind(held.LeasedAt, DateTimeKind.Utc), Null(held.Session, NpgsqlDbType.Bigint), failed);
         if (held.Sibling)
         {
             // The task's other attempt goes on, or has won already.
@@ -170,10 +180,11 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
     }
 
     private static void Give(NpgsqlBatch batch, Held held, short state, TimeSpan backoff) => Add(batch, """
-        UPDATE live SET state = $3::smallint, claimable = $3::smallint = 1 AND $4 = 0, not_before = CASE WHEN $3::smallint = 1 AND $4 > 0 THEN clock_timestamp() + make_interval(secs => $4) END,
+        UPDATE live SET state = w.state, claimable = w.state = 1 AND $4 = 0 AND NOT paused, not_before = CASE WHEN w.state = 1 AND $4 > 0 THEN clock_timestamp() + make_interval(secs => $4) END,
             session_id = NULL, token = NULL, claim_id = NULL, leased_at = NULL, started_at = NULL, stop = 0, misses = 0, progress = 0
+        FROM (SELECT CASE WHEN $3::smallint = 1 AND $5 AND tree_waits($1 >> 20) THEN 0 ELSE $3 END AS state) w
         WHERE task_id = $1 AND speculative = $2
-        """, held.TaskId, held.Speculative, state, backoff.TotalSeconds);
+        """, held.TaskId, held.Speculative, state, backoff.TotalSeconds, held.Run is not null);
 
     private static void End(NpgsqlBatch batch, Held held, TaskState state, string? error, int files)
     {

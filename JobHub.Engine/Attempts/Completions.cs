@@ -56,6 +56,11 @@ public sealed class Completions(TaskQueue queue, OutputCommits commits, AttemptE
             foreach (var token in await endings.EndAsync(together, ct)) answers[token] = true;
         }
 
+        // A success of an attempt whose task begins again does not count: it is ended, and the task given back. Of the others no such token holds anything.
+        var restarted = plain.Concat(withFiles).Where(s => !answers.ContainsKey(s.Token))
+            .Select(s => new Ending(s.TaskId, s.Token, AttemptOutcome.Interrupted, null, s.ExitCode, null, s.CpuSeconds, s.PeakMemory,
+                new(s.LogInline, s.LogKey, s.LogSize, null), null, Reported: true)).ToArray();
+        foreach (var token in await endings.EndAsync(restarted, ct)) answers[token] = false;
         if (plain.Count + withFiles.Count > 0) wakeups.Upkeep();
 
         var unknown = results.Where(r => !answers.ContainsKey(r.Token)).Select(r => (r.TaskId, r.Token)).ToArray();

@@ -8,7 +8,7 @@ using Npgsql;
 
 namespace JobHub.Engine.Jobs;
 
-/// <summary>What every attempt of a job shares: read once, kept for a while. Nothing in it changes after submit.</summary>
+/// <summary>What every attempt of a job shares: read once, kept for a while. Nothing in it changes after submit, but for the jobs of trees, which are not kept.</summary>
 public sealed record JobContext
 {
     public required JobId Id { get; init; }
@@ -64,6 +64,7 @@ public sealed class JobContexts(NpgsqlDataSource database, SecretBox secrets) : 
                 OutputCredentials = Credentials(reader, 10, number, "output"),
             };
             found[number] = context;
+            if (family == JobFamily.Farm) continue;
             _cache.Set(number, context, new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
         }
 

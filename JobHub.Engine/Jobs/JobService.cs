@@ -16,23 +16,24 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
     private const string SubmitSql = """
         WITH spec AS (
             SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::int[], $9::int[],
-                                 $10::double precision[], $11::boolean[], $12::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::text[], $19::text[])
+                                 $10::double precision[], $11::boolean[], $12::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::text[], $19::text[],
+                                 $20::bigint[], $21::bigint[], $22::boolean[], $23::text[], $24::boolean[], $25::boolean[], $26::boolean[])
                 AS s(id, family, project, caller, title, labels, priority, class, max_attempts, timeout_seconds, speculative, details,
-                     maps, reduces, commands, analyses, blocked, payload, name)),
+                     maps, reduces, commands, analyses, blocked, payload, name, parent, rank, is_group, tags, paused, path_paused, path_waits)),
         made AS (
             INSERT INTO job (id, name, family, project, caller, title, labels, priority, rank, class, max_attempts, timeout_seconds, speculative, details,
-                             maps, reduces, commands, analyses, blocked, dirty)
-            SELECT id, name, family, project, caller, title, labels::jsonb, priority, (priority - 128)::bigint << 56, class, max_attempts, timeout_seconds, speculative,
-                   details::jsonb, maps, reduces, commands, analyses, 0, maps + reduces + commands + analyses = 0
-            FROM spec RETURNING id, number, rank, class, maps, reduces, commands, analyses),
+                             maps, reduces, commands, analyses, blocked, dirty, parent, is_group, tags, paused)
+            SELECT id, name, family, project, caller, title, labels::jsonb, priority, rank, class, max_attempts, timeout_seconds, speculative,
+                   details::jsonb, maps, reduces, commands, analyses, 0, maps + reduces + commands + analyses = 0 AND NOT is_group, parent, is_group, string_to_array(tags, ','), paused
+            FROM spec RETURNING id, number, rank, class, family, maps, reduces, commands, analyses),
         queued AS (
-            INSERT INTO live (task_id, class, rank, state, claimable)
-            SELECT (m.number << 20) + i, m.class, m.rank, CASE WHEN waits THEN 0 ELSE 1 END, NOT waits
+            INSERT INTO live (task_id, class, rank, state, claimable, paused, run)
+            SELECT (m.number << 20) + i, m.class, m.rank, CASE WHEN waits THEN 0 ELSE 1 END, NOT waits AND NOT s.path_paused, s.path_paused, CASE WHEN m.family = 3 THEN 0 END
             FROM made m JOIN spec s USING (id) CROSS JOIN LATERAL generate_series(0, m.maps + m.reduces + m.commands + m.analyses - 1) AS i
-            CROSS JOIN LATERAL (SELECT s.blocked > 0 AND i >= m.maps AND i < m.maps + s.blocked AS waits) w),
+            CROSS JOIN LATERAL (SELECT s.path_waits OR (s.blocked > 0 AND i >= m.maps AND i < m.maps + s.blocked) AS waits) w),
         noted AS (
-            INSERT INTO ledger (job, kind, payload, blocked)
-            SELECT m.number, 'job-submitted', s.payload::jsonb, s.blocked FROM made m JOIN spec s USING (id))
+            INSERT INTO ledger (job, kind, payload, blocked, leaves)
+            SELECT m.number, 'job-submitted', s.payload::jsonb, s.blocked, CASE WHEN m.family = 3 THEN m.commands ELSE 0 END FROM made m JOIN spec s USING (id))
         SELECT m.id, m.number FROM made m
         """;
 
@@ -107,10 +108,12 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
     public async Task<CancelResult> CancelAsync(JobId id, string caller, CancellationToken ct)
     {
         await using var command = database.CreateCommand("""
-            WITH found AS (SELECT number, state FROM job WHERE id = $1 FOR UPDATE),
+            WITH found AS (SELECT number, state FROM job WHERE id = $1 AND deleted_at IS NULL FOR UPDATE),
             asked AS (
-                UPDATE job SET stop = 1, cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), dirty = true
-                FROM found WHERE job.number = found.number AND found.state < 4 RETURNING job.number),
+                -- A group has no task of its own: its leaves are canceled, and what they come to is its state.
+                UPDATE job SET stop = CASE WHEN is_group THEN 0 ELSE 1 END, cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), dirty = NOT is_group
+                FROM found WHERE job.number = found.number AND found.state < 4 RETURNING job.number, job.is_group),
+            below AS (INSERT INTO tree_change (root, kind) SELECT number, 5 FROM asked WHERE is_group),
             noted AS (INSERT INTO ledger (job, kind, payload) SELECT number, 'job-cancel-requested', jsonb_build_object('caller', $2::text) FROM asked)
             SELECT found.state, EXISTS (SELECT FROM asked) FROM found
             """);
@@ -122,13 +125,14 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         if (!asked) return new CancelResult.AlreadyFinished(state);
         wakeups.Upkeep();
         wakeups.Steps();
+        wakeups.Trees();
         return new CancelResult.Accepted();
     }
 
     /// <summary>The row id a job's secret is bound to.</summary>
     public static string SecretId(long number, string name) => string.Create(CultureInfo.InvariantCulture, $"job/{number}/{name}");
 
-    private static async Task<SubmitResult?> ReplayAsync(NpgsqlConnection connection, JobId id, Submission who, CancellationToken ct)
+    internal static async Task<SubmitResult?> ReplayAsync(NpgsqlConnection connection, JobId id, Submission who, CancellationToken ct)
     {
         // A concurrent submit with the same key waits here for the first one's commit.
         await using var command = new NpgsqlCommand("""
@@ -151,7 +155,8 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         return hash.AsSpan().SequenceEqual(who.BodyHash) ? new SubmitResult.Accepted(new(reader.GetGuid(0)), Replayed: true) : new SubmitResult.KeyReused();
     }
 
-    private static async Task<long[]> InsertAsync(NpgsqlConnection connection, IReadOnlyList<JobSpec> specs, int[] classIds, string caller, CancellationToken ct)
+    /// <summary>The numbers of the jobs, in the order of the specs.</summary>
+    internal static async Task<long[]> InsertAsync(NpgsqlConnection connection, IReadOnlyList<JobSpec> specs, int[] classIds, string caller, CancellationToken ct)
     {
         var layouts = specs.Select(s => TaskLayout.Of(0, s.Tasks)).ToArray();
         if (layouts.Any(l => l.Total > TaskLayout.MaxTasks)) throw new ArgumentException($"A job has at most {TaskLayout.MaxTasks} tasks.", nameof(specs));
@@ -178,6 +183,13 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         var payload = JsonSerializer.Serialize(new { caller });
         parameters.AddWithValue(Column(_ => payload));
         parameters.Add(new() { Value = Column(s => s.Name), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        parameters.Add(new() { Value = Column(s => s.Place?.Parent), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
+        parameters.AddWithValue(Column(s => s.Place?.Rank ?? (long)(Math.Clamp(s.Priority, 0, 255) - 128) << 56));
+        parameters.AddWithValue(Column(s => s.Place?.IsGroup ?? false));
+        parameters.AddWithValue(Column(s => s.Place is { } place ? string.Join(',', place.Tags) : ""));
+        parameters.AddWithValue(Column(s => s.Place?.Paused ?? false));
+        parameters.AddWithValue(Column(s => s.Place?.PathPaused ?? false));
+        parameters.AddWithValue(Column(s => s.Place?.PathWaits ?? false));
         var numbers = new Dictionary<Guid, long>(specs.Count);
         await using (var reader = await command.ExecuteReaderAsync(ct))
         {

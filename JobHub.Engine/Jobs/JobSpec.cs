@@ -33,6 +33,8 @@ public sealed record JobSpec
     public IReadOnlyList<Files.JobFile> Files { get; init; } = [];
     /// <summary>Secrets by name; stored encrypted under the job's id.</summary>
     public IReadOnlyDictionary<string, string> Secrets { get; init; } = new Dictionary<string, string>();
+    /// <summary>Where it stands in a tree of jobs; null for a job of no tree.</summary>
+    public Trees.TreePlace? Place { get; init; }
 }
 
 /// <summary>Count tasks of a kind; Blocked ones wait for the groups before them.</summary>

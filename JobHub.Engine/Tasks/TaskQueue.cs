@@ -17,7 +17,8 @@ public sealed record Success(long TaskId, Guid Token, int? ExitCode, float CpuSe
 /// <summary>The hot path over <c>live</c>: exact SQL, one statement each, batched. Every write after a claim is fenced by the attempt's token.</summary>
 public sealed class TaskQueue(NpgsqlDataSource database)
 {
-    // A row that a pause or stop has not reached yet is not given: the job's intent is looked up by its key for each row that is about to be taken.
+    // A row that a pause or stop has not reached yet is not given: the job's intent is looked up by its key for each row that is about to be taken, and while a subtree
+    // is being changed that of the groups above it too.
     // The rows are locked when they are picked and therefore stay where they are: they are updated by their place, whatever the statistics of the table say just now.
     // A resend of a claim (same claim id) finds what it was given and takes nothing more.
     private const string Prior = "prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4)";
@@ -26,6 +27,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         SELECT q.ctid AS at, q.task_id, q.rank FROM live q
         WHERE q.class = fit.class AND q.claimable
           AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
+          AND (NOT EXISTS (SELECT FROM tree_change) OR tree_allows(q.task_id >> 20))
           AND (q.avoid IS NULL OR q.avoid <> $5)
         ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED
         """;
@@ -38,7 +40,8 @@ public sealed class TaskQueue(NpgsqlDataSource database)
     private const string Take = """
         taken AS (
             UPDATE live SET claimable = false, state = 2, attempt = live.attempt + 1, session_id = $3, token = gen_random_uuid(), claim_id = $4,
-                            leased_at = clock_timestamp(), misses = 0
+                            leased_at = clock_timestamp(), misses = 0,
+                            run = CASE WHEN run IS NULL THEN NULL ELSE nextval('run_number') END
             WHERE live.ctid = ANY (ARRAY (SELECT at FROM picked))
             RETURNING live.task_id, live.attempt, live.token, live.rank)
         SELECT task_id, attempt, token, 0::bigint AS rank FROM prior UNION ALL SELECT task_id, attempt, token, rank FROM taken ORDER BY rank DESC, task_id
@@ -74,14 +77,15 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         """;
 
     // The delete is the fence and the lock: whoever deletes the row ends the attempt. Rows are reached in the order of their ids. Losers are rare, so who won is asked with
-    // IN (hashed once) and not by joins, which the planner, expecting one row, would make quadratic in the size of the batch.
+    // IN (hashed once) and not by joins, which the planner, expecting one row, would make quadratic in the size of the batch. An attempt whose task begins again (stop 7:
+    // StopReason.Restarted) cannot win; it is ended as interrupted. The results of a batch are one session's.
     private const string SucceedSql = """
         WITH mine AS MATERIALIZED (
             DELETE FROM live l USING (
                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::real[], $5::bigint[], $6::bytea[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bytea[])
                     AS u(task_id, token, exit_code, cpu, memory, log_inline, log_key, log_size, log_gaps, counters, offsets) ORDER BY task_id) i
-            WHERE l.task_id = i.task_id AND l.token = i.token
-            RETURNING l.task_id, l.attempt, l.token, l.session_id, l.leased_at, clock_timestamp() AS ended_at,
+            WHERE l.task_id = i.task_id AND l.token = i.token AND l.stop <> 7
+            RETURNING l.task_id, l.attempt, l.token, l.session_id, l.leased_at, l.run, clock_timestamp() AS ended_at,
                       i.exit_code, i.cpu, i.memory, i.log_inline, i.log_key, i.log_size, i.log_gaps, i.counters, i.offsets),
         won AS MATERIALIZED (
             INSERT INTO task (id, state, attempt, winner, started_at, ended_at, counters, offsets)
@@ -89,14 +93,14 @@ public sealed class TaskQueue(NpgsqlDataSource database)
             ON CONFLICT (id) DO NOTHING RETURNING id, id >> 20 AS job, attempt, winner, started_at, counters),
         kept AS (
             INSERT INTO attempt (task_id, number, token, session_id, outcome, reported, started_at, ended_at, exit_code, cpu_seconds, peak_memory,
-                                 log_inline, log_key, log_size, log_gaps)
+                                 log_inline, log_key, log_size, log_gaps, run)
             SELECT m.task_id, m.attempt, m.token, m.session_id, CASE WHEN m.token IN (SELECT winner FROM won) THEN 0 ELSE 2 END, true, m.leased_at, m.ended_at,
-                   m.exit_code, m.cpu, m.memory, m.log_inline, m.log_key, m.log_size, m.log_gaps::jsonb
+                   m.exit_code, m.cpu, m.memory, m.log_inline, m.log_key, m.log_size, m.log_gaps::jsonb, m.run
             FROM mine m ON CONFLICT (task_id, number) DO NOTHING),
         lost AS (INSERT INTO discard (task_id, token, attempt) SELECT m.task_id, m.token, m.attempt FROM mine m WHERE m.token NOT IN (SELECT winner FROM won) ON CONFLICT DO NOTHING),
         noted AS (
-            INSERT INTO ledger (job, kind, payload, succeeded, maps_succeeded, started_at, counters)
-            SELECT w.job, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),
+            INSERT INTO ledger (job, session_id, runs_succeeded, kind, payload, succeeded, maps_succeeded, started_at, counters)
+            SELECT w.job, (SELECT max(session_id) FROM mine), count(*), 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_agg(jsonb_build_array((w.id & 1048575)::int, w.attempt))),
                    count(*), count(*) FILTER (WHERE (w.id & 1048575) < j.maps), min(w.started_at),
                    CASE WHEN bool_or(w.counters IS NOT NULL) THEN (SELECT jsonb_object_agg(c.key, c.total) FROM (
                        SELECT e.key, sum(e.value::bigint) AS total FROM won v, jsonb_each_text(v.counters) e WHERE v.job = w.job GROUP BY e.key) c) END

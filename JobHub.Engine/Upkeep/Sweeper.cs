@@ -22,7 +22,7 @@ public sealed class Sweeper(NpgsqlDataSource database, AttemptEndings endings, W
         await using var due = database.CreateCommand("""
             UPDATE live SET claimable = true, not_before = NULL WHERE (task_id, speculative) IN (
                 SELECT l.task_id, l.speculative FROM live l JOIN job j ON j.number = l.task_id >> 20
-                WHERE l.not_before <= clock_timestamp() AND l.state = 1 AND NOT j.paused AND j.stop = 0 LIMIT 2000 FOR UPDATE OF l SKIP LOCKED)
+                WHERE l.not_before <= clock_timestamp() AND l.state = 1 AND NOT l.paused AND NOT j.paused AND j.stop = 0 LIMIT 2000 FOR UPDATE OF l SKIP LOCKED)
             """);
         if (await due.ExecuteNonQueryAsync(ct) > 0) wakeups.Work(0);
     }

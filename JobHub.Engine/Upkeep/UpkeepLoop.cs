@@ -9,7 +9,7 @@ namespace JobHub.Engine.Upkeep;
 /// What every Api does beside answering: fold, step, sweep, redo of commits, clean-up. Idempotent, without a leader: every row is taken with SKIP LOCKED or under a
 /// transaction's lock. Woken by what happens, and twice a second in any case.
 /// </summary>
-public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Wakeups wakeups,
+public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Wakeups wakeups,
     EngineMeter meter, TimeProvider clock, ILogger<UpkeepLoop> logger) : BackgroundService
 {
     private static readonly TimeSpan Beat = TimeSpan.FromMilliseconds(500);
@@ -19,6 +19,7 @@ public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper swee
         // Folding and stepping follow the work closely; a store that hangs must not keep leases from being swept, so each has a loop of its own.
         RunAsync("fold", () => wakeups.NextUpkeep, Beat, FoldAsync, stoppingToken),
         RunAsync("step", () => wakeups.NextSteps, Beat, steps.StepAsync, stoppingToken),
+        RunAsync("trees", () => wakeups.NextTrees, Beat, trees.StepAsync, stoppingToken),
         RunAsync("sweep", null, Beat, sweeper.SweepAsync, stoppingToken),
         RunAsync("settle", null, Beat, speculation.SettleAsync, stoppingToken),
         RunAsync("speculate", null, 2 * Beat, speculation.SpeculateAsync, stoppingToken),

@@ -13,6 +13,7 @@ public sealed class Wakeups
     private readonly Signal _events = new();
     private readonly Signal _upkeep = new();
     private readonly Signal _steps = new();
+    private readonly Signal _trees = new();
     private readonly ConcurrentDictionary<string, bool> _outgoing = new();
     private readonly Signal _outgoingSet = new();
 
@@ -44,6 +45,9 @@ public sealed class Wakeups
     /// <summary>A job may be moved on.</summary>
     public void Steps() => _steps.Set();
 
+    /// <summary>A subtree is to be changed.</summary>
+    public void Trees() => _trees.Set();
+
     /// <summary>A waiter taken before looking, so that what happens between the look and the wait is not missed.</summary>
     public Task NextWork => _work.Next;
 
@@ -58,6 +62,9 @@ public sealed class Wakeups
 
     /// <inheritdoc cref="NextWork"/>
     public Task NextSteps => _steps.Next;
+
+    /// <inheritdoc cref="NextWork"/>
+    public Task NextTrees => _trees.Next;
 
     /// <summary>Completes when there is something to tell the other Apis.</summary>
     internal Task NextOutgoing => _outgoingSet.Next;

@@ -48,6 +48,20 @@ alter table ledger
     add column leaves int not null default 0,           -- leaves added to the job's groups, or taken from them
     add column session_id bigint, add column runs_succeeded int not null default 0, add column runs_failed int not null default 0;
 
+-- Something that the job or a group above it depends on has not succeeded.
+create function tree_waits(leaf bigint) returns boolean language sql stable as $$
+    with recursive chain as (
+        select number, parent from job where number = leaf
+        union all
+        select p.number, p.parent from chain c join job p on p.number = c.parent)
+    select exists (select from chain c join dependency d on d.job = c.number join job o on o.number = d.dependency where o.state <> 4)
+$$;
+
+-- What a group's leaves make of it. An empty group waits.
+create function group_state(leaves int, succeeded int, failed int, started boolean) returns smallint language sql immutable as $$
+    select (case when leaves > 0 and succeeded >= leaves then 4 when leaves > 0 and succeeded + failed >= leaves then 5 when started then 1 else 0 end)::smallint
+$$;
+
 -- While subtrees are being changed a claim asks the tree itself.
 create function tree_allows(leaf bigint) returns boolean language sql stable as $$
     with recursive chain as (

@@ -1,0 +1,180 @@
+using System.Text.Json;
+using JobHub.Engine.Jobs;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace JobHub.Engine.Trees;
+
+// Changes of single jobs. All of a call is one transaction under both locks: nobody makes jobs, folds or changes trees meanwhile.
+public sealed partial class JobTrees
+{
+    /// <summary>A job's own row, as an edit begins with it.</summary>
+    private sealed record Row(long Number, long Parent, bool IsGroup, string? Title, CommandDetails Details, int Priority, string[] Tags, bool Paused, int MaxAttempts, double? Timeout);
+
+    /// <summary>Changes jobs, all or none.</summary>
+    public async Task<TreeResult> EditAsync(IReadOnlyList<TreeEdit> edits, string caller, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(edits);
+        if (edits.Count == 0) return new TreeResult.Done([]);
+        if (await DeclareAsync(edits.Select(e => e.Affinity ?? ""), ct) is { } full) return full;
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        await TreeLocks.TakeAsync(connection, TreeLocks.ChangeSql, ct);
+        var edit = new Intents(connection, caller);
+        foreach (var e in edits)
+        {
+            if (await EditAsync(connection, edit, e, ct) is { } refusal) return refusal;
+        }
+
+        var begun = await edit.StoreAsync(ct);
+        await transaction.CommitAsync(ct);
+        wakeups.Upkeep();
+        await changes.BeginAsync(begun, ct);
+        return new TreeResult.Done([.. edits.Select(e => e.Id)]);
+    }
+
+    /// <summary>Replaces what a job depends on.</summary>
+    public Task<TreeResult> SetDependenciesAsync(long id, IReadOnlyList<long> dependencies, string caller, CancellationToken ct) =>
+        EditAsync([new TreeEdit(id) { Dependencies = dependencies }], caller, ct);
+
+    private static async Task<TreeResult?> EditAsync(NpgsqlConnection connection, Intents intents, TreeEdit edit, CancellationToken ct)
+    {
+        if (await FindAsync(connection, edit.Id, ct) is not { } row) return Unknown(edit.Id);
+        var details = row.Details with
+        {
+            Command = edit.Command ?? row.Details.Command,
+            Environment = edit.Environment is { } environment ? EnvironmentText.Read(environment) : row.Details.Environment,
+            OfTree = row.Details.OfTree! with
+            {
+                Dir = edit.Dir ?? row.Details.OfTree.Dir, Environment = edit.Environment ?? row.Details.OfTree.Environment, Url = edit.Url ?? row.Details.OfTree.Url,
+                ProgressPattern = edit.ProgressPattern ?? row.Details.OfTree.ProgressPattern, User = edit.User ?? row.Details.OfTree.User, Affinity = edit.Affinity ?? row.Details.OfTree.Affinity,
+            },
+        };
+        if ((details.Command.Length == 0) != row.IsGroup)
+        {
+            return new TreeResult.Conflict(row.IsGroup ? "job-is-a-group" : "job-has-a-command", row.IsGroup
+                ? $"Job {edit.Id} is a group; it gets no command. Make a job with a command below it." : $"Job {edit.Id} has a command and does not become a group. Delete it, or change the command.");
+        }
+
+        await using (var command = new NpgsqlCommand("""
+            UPDATE job SET title = $2, details = $3::jsonb, priority = $4, tags = $5, max_attempts = $6, timeout_seconds = $7, caller = $8, paused = $9 WHERE number = $1
+            """, connection))
+        {
+            var p = command.Parameters;
+            p.AddWithValue(edit.Id);
+            p.Add(new() { Value = (object?)(edit.Title ?? row.Title) ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
+            p.AddWithValue(JsonSerializer.Serialize(details, EngineJson.Default.CommandDetails));
+            p.AddWithValue((short)(edit.Priority ?? row.Priority));
+            p.AddWithValue(edit.Affinity is { } affinity ? TreeTags.Of(affinity) : row.Tags);
+            p.AddWithValue(edit.Retry is { } retry ? retry + 1 : row.MaxAttempts);
+            p.Add(new() { Value = edit.TimeoutSeconds is { } seconds ? seconds == 0 ? DBNull.Value : (double)seconds : (object?)row.Timeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Double });
+            p.AddWithValue(details.OfTree.User);
+            p.AddWithValue(edit.Paused ?? row.Paused);
+            await command.ExecuteNonQueryAsync(ct);
+        }
+
+        if (edit.Parent is { } parent && parent != row.Parent && await MoveAsync(connection, row, parent, ct) is { } refused) return refused;
+        if (edit.Dependencies is { } dependencies && await ReplaceDependenciesAsync(connection, edit.Id, dependencies, ct) is { } cycle) return cycle;
+        if (edit.Priority is not null || edit.Affinity is not null || edit.Paused is not null || edit.Parent is not null || edit.Dependencies is not null)
+            intents.Add(TreeChangeKind.Derive, edit.Id);
+        intents.Note("job-edited", edit.Id);
+        if (edit.Pause is { } pause) intents.Switch(edit.Id, pause);
+        return null;
+    }
+
+    private static async Task<TreeResult?> ReplaceDependenciesAsync(NpgsqlConnection connection, long id, IReadOnlyList<long> dependencies, CancellationToken ct)
+    {
+        long[] wanted = [.. dependencies.Distinct()];
+        if (await FindDependenciesAsync(connection, wanted, [], ct) is { } missing) return missing;
+        await using (var clear = new NpgsqlCommand("DELETE FROM dependency WHERE job = $1", connection))
+        {
+            clear.Parameters.AddWithValue(id);
+            await clear.ExecuteNonQueryAsync(ct);
+        }
+
+        var chain = (await TreeChains.ReadAsync(connection, [id], ct))[id];
+        if (await new DependencyRules(connection).CycleAsync(id, new([.. chain.Groups.SkipLast(1)]), wanted, ct) is { } cycle) return cycle;
+        await InsertDependenciesAsync(connection, [.. wanted.Select(d => new TreeDependency(id, d))], ct);
+        return null;
+    }
+
+    /// <summary>Moves a job with all below it. Its base counters go from the old groups to the new at once; what is not folded yet follows the tree by itself.</summary>
+    private static async Task<TreeResult?> MoveAsync(NpgsqlConnection connection, Row row, long parent, CancellationToken ct)
+    {
+        var chain = (await TreeChains.ReadAsync(connection, [parent], ct)).GetValueOrDefault(parent);
+        if (chain?.Contains(row.Number) == true) return new TreeResult.Conflict("move-below-itself", $"Job {row.Number} cannot be moved below itself.");
+        if (Objection(chain, parent, await HeightAsync(connection, row.Number, ct)) is { } objection) return objection;
+        await ShiftAsync(connection, row.Number, -1, ct);
+        await using (var move = new NpgsqlCommand("UPDATE job SET parent = nullif($2, 0) WHERE number = $1", connection))
+        {
+            move.Parameters.AddWithValue(row.Number);
+            move.Parameters.AddWithValue(parent);
+            await move.ExecuteNonQueryAsync(ct);
+        }
+
+        await ShiftAsync(connection, row.Number, 1, ct);
+        return await new DependencyRules(connection).CycleAfterMoveAsync(row.Number, chain!, ct);
+    }
+
+    /// <summary>Levels below a job.</summary>
+    private static async Task<int> HeightAsync(NpgsqlConnection connection, long number, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            WITH RECURSIVE groups AS (
+                SELECT number, 0 AS level FROM job WHERE number = $1 AND is_group
+                UNION ALL SELECT c.number, g.level + 1 FROM groups g JOIN job c ON c.parent = g.number AND c.is_group)
+            SELECT coalesce(max(g.level + CASE WHEN EXISTS (SELECT FROM job c WHERE c.parent = g.number) THEN 1 ELSE 0 END), 0) FROM groups g
+            """, connection);
+        command.Parameters.AddWithValue(number);
+        return (int)(await command.ExecuteScalarAsync(ct))!;
+    }
+
+    /// <summary>Adds a job's base counters to the groups above it (+1), or takes them off (-1); under the folder's lock, which alone writes them otherwise.</summary>
+    private static async Task ShiftAsync(NpgsqlConnection connection, long number, int sign, CancellationToken ct)
+    {
+        // Of a leaf: itself, as far as it is folded. A leaf that is not folded yet has its row in the ledger, which goes where the leaf goes.
+        await using var command = new NpgsqlCommand("""
+            WITH RECURSIVE moved AS (
+                SELECT j.parent, j.is_group,
+                       CASE WHEN j.is_group THEN j.leaves ELSE j.commands - (SELECT coalesce(sum(l.leaves), 0)::int FROM ledger l WHERE l.job = j.number AND l.position IS NULL) END AS leaves,
+                       CASE WHEN j.is_group THEN j.leaves_succeeded ELSE j.succeeded END AS ok, CASE WHEN j.is_group THEN j.leaves_failed ELSE j.failed + j.canceled END AS bad
+                FROM job j WHERE j.number = $1),
+            up AS (
+                SELECT m.parent AS number, NOT m.is_group AS direct FROM moved m WHERE m.parent IS NOT NULL
+                UNION ALL SELECT p.parent, false FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+            shifted AS (
+                UPDATE job g SET
+                    kids = g.kids + CASE WHEN u.direct THEN $2 * m.leaves ELSE 0 END, kids_succeeded = g.kids_succeeded + CASE WHEN u.direct THEN $2 * m.ok ELSE 0 END,
+                    kids_failed = g.kids_failed + CASE WHEN u.direct THEN $2 * m.bad ELSE 0 END,
+                    leaves = g.leaves + $2 * m.leaves, leaves_succeeded = g.leaves_succeeded + $2 * m.ok, leaves_failed = g.leaves_failed + $2 * m.bad,
+                    state = n.state, ended_at = CASE WHEN n.state < 4 THEN NULL WHEN n.state = n.was THEN g.ended_at ELSE clock_timestamp() END
+                FROM up u, moved m CROSS JOIN LATERAL (SELECT 1) one, LATERAL (
+                    SELECT o.number, o.state AS was, group_state(o.leaves + $2 * m.leaves, o.leaves_succeeded + $2 * m.ok, o.leaves_failed + $2 * m.bad, o.started_at IS NOT NULL) AS state
+                    FROM job o WHERE o.number = u.number) n
+                WHERE g.number = u.number RETURNING g.number, n.state, n.was),
+            noted AS (
+                INSERT INTO ledger (job, kind, payload)
+                SELECT number, 'job-ended', CASE WHEN state = 4 THEN '{"state":"Succeeded"}'::jsonb ELSE '{"state":"Failed"}' END FROM shifted WHERE state >= 4 AND state <> was)
+            INSERT INTO tree_change (root, kind)
+            SELECT DISTINCT d.job, 0 FROM shifted s JOIN dependency d ON d.dependency = s.number WHERE (s.state = 4) <> (s.was = 4)
+            """, connection);
+        command.Parameters.AddWithValue(number);
+        command.Parameters.AddWithValue(sign);
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    private static async Task<Row?> FindAsync(NpgsqlConnection connection, long id, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            SELECT number, coalesce(parent, 0), is_group, title, details::text, priority, tags, paused, max_attempts, timeout_seconds
+            FROM job WHERE number = $1 AND family = 3 AND deleted_at IS NULL FOR UPDATE
+            """, connection);
+        command.Parameters.AddWithValue(id);
+        await using var r = await command.ExecuteReaderAsync(ct);
+        if (!await r.ReadAsync(ct)) return null;
+        return new(r.GetInt64(0), r.GetInt64(1), r.GetBoolean(2), r.IsDBNull(3) ? null : r.GetString(3), JsonSerializer.Deserialize(r.GetString(4), EngineJson.Default.CommandDetails)!,
+            r.GetInt16(5), r.GetFieldValue<string[]>(6), r.GetBoolean(7), r.GetInt32(8), r.IsDBNull(9) ? null : r.GetDouble(9));
+    }
+
+    private static TreeResult.NotFound Unknown(long id) => new("job-not-found", $"There is no job {id}.");
+}

@@ -1,0 +1,122 @@
+using Npgsql;
+
+namespace JobHub.Engine.Trees;
+
+// Calls on subtrees: the intent is stored with the jobs named and is answered; what it means for the leaves below follows in chunks.
+public sealed partial class JobTrees
+{
+    /// <summary>Runs subtrees' leaves again from the beginning: counters, logs and times begin anew.</summary>
+    /// <param name="failedOnly">Only leaves that have failed.</param>
+    public Task<TreeResult> ResetAsync(IReadOnlyList<long> ids, bool failedOnly, string caller, CancellationToken ct) =>
+        EachAsync(ids, caller, (intents, id) =>
+        {
+            intents.Add(failedOnly ? TreeChangeKind.ResetFailed : TreeChangeKind.Reset, id);
+            intents.Note(failedOnly ? "subtree-errors-reset" : "subtree-reset", id);
+        }, ct);
+
+    /// <summary>Takes the pause off the jobs named, and runs again what has ended below.</summary>
+    public Task<TreeResult> StartAsync(IReadOnlyList<long> ids, string caller, CancellationToken ct) => EachAsync(ids, caller, (intents, id) => intents.Switch(id, pause: false), ct);
+
+    /// <summary>Pauses: nothing below is given out, what runs is stopped and waits.</summary>
+    public Task<TreeResult> PauseAsync(IReadOnlyList<long> ids, string caller, CancellationToken ct) => EachAsync(ids, caller, (intents, id) => intents.Switch(id, pause: true), ct);
+
+    /// <summary>Removes subtrees with their logs and what runs.</summary>
+    public async Task<TreeResult> DeleteAsync(IReadOnlyList<long> ids, string caller, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        return await EachAsync(ids, caller, (intents, id) =>
+        {
+            intents.Add(TreeChangeKind.Delete, id);
+            intents.Note("subtree-deleted", id);
+            intents.CutOff(id);
+        }, ct);
+    }
+
+    private async Task<TreeResult> EachAsync(IReadOnlyList<long> ids, string caller, Action<Intents, long> intend, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        if (ids.Count == 0) return new TreeResult.Done([]);
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        await TreeLocks.TakeAsync(connection, TreeLocks.ChangeSql, ct);
+        long[] wanted = [.. ids.Distinct()];
+        if (await MissingAsync(connection, wanted, ct) is { } missing) return Unknown(missing);
+        var intents = new Intents(connection, caller);
+        foreach (var id in wanted) intend(intents, id);
+        var begun = await intents.StoreAsync(ct);
+        await transaction.CommitAsync(ct);
+        wakeups.Upkeep();
+        await changes.BeginAsync(begun, ct);
+        return new TreeResult.Done(wanted);
+    }
+
+    private static async Task<long?> MissingAsync(NpgsqlConnection connection, long[] ids, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            SELECT n FROM unnest($1::bigint[]) AS n WHERE NOT EXISTS (SELECT FROM job j WHERE j.number = n AND j.family = 3 AND j.deleted_at IS NULL) LIMIT 1
+            """, connection);
+        command.Parameters.AddWithValue(ids);
+        return await command.ExecuteScalarAsync(ct) as long?;
+    }
+
+    /// <summary>What one call wants of which jobs, stored together.</summary>
+    private sealed class Intents(NpgsqlConnection connection, string caller)
+    {
+        private readonly List<(TreeChangeKind Kind, long Root)> _changes = [];
+        private readonly List<(string Kind, long Job)> _notes = [];
+        private readonly List<(long Job, bool Paused)> _switches = [];
+        private readonly List<long> _cut = [];
+
+        public void Add(TreeChangeKind kind, long root)
+        {
+            if (!_changes.Contains((kind, root))) _changes.Add((kind, root));
+        }
+
+        public void Note(string kind, long job) => _notes.Add((kind, job));
+
+        /// <summary>Pauses a job, or starts it: then what has ended runs again.</summary>
+        public void Switch(long job, bool pause)
+        {
+            _switches.Add((job, pause));
+            Add(TreeChangeKind.Derive, job);
+            if (!pause) Add(TreeChangeKind.Start, job);
+            Note(pause ? "subtree-paused" : "subtree-started", job);
+        }
+
+        public void CutOff(long job) => _cut.Add(job);
+
+        /// <returns>The changes to be carried out.</returns>
+        public async Task<List<long>> StoreAsync(CancellationToken ct)
+        {
+            if (_switches.Count > 0)
+            {
+                await ExecuteAsync("UPDATE job j SET paused = s.paused FROM unnest($1::bigint[], $2::boolean[]) AS s(number, paused) WHERE j.number = s.number",
+                    ct, _switches.Select(s => s.Job).ToArray(), _switches.Select(s => s.Paused).ToArray());
+            }
+
+            foreach (var job in _cut)
+            {
+                // Off its groups at once, counters and all; what is below goes with it.
+                await ShiftAsync(connection, job, -1, ct);
+                await ExecuteAsync("UPDATE job SET parent = NULL, deleted_at = clock_timestamp() WHERE number = $1", ct, job);
+            }
+
+            await ExecuteAsync("INSERT INTO ledger (job, kind, payload) SELECT number, kind, jsonb_build_object('caller', $3::text) FROM unnest($1::bigint[], $2::text[]) AS n(number, kind)",
+                ct, _notes.Select(n => n.Job).ToArray(), _notes.Select(n => n.Kind).ToArray(), caller);
+            var ids = new List<long>(_changes.Count);
+            await using var command = new NpgsqlCommand("INSERT INTO tree_change (root, kind) SELECT * FROM unnest($1::bigint[], $2::smallint[]) RETURNING id", connection);
+            command.Parameters.AddWithValue(_changes.Select(c => c.Root).ToArray());
+            command.Parameters.AddWithValue(_changes.Select(c => (short)c.Kind).ToArray());
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct)) ids.Add(reader.GetInt64(0));
+            return ids;
+        }
+
+        private async Task ExecuteAsync(string sql, CancellationToken ct, params object[] values)
+        {
+            await using var command = new NpgsqlCommand(sql, connection);
+            foreach (var value in values) command.Parameters.AddWithValue(value);
+            await command.ExecuteNonQueryAsync(ct);
+        }
+    }
+}
