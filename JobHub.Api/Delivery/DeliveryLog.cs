@@ -29,4 +29,16 @@ internal static partial class DeliveryLog
 
     [LoggerMessage(1158, LogLevel.Warning, "Webhook {Webhook} is switched off: its receiver answered 410")]
     public static partial void ReceiverGone(ILogger logger, Guid webhook);
+
+    [LoggerMessage(1159, LogLevel.Warning, "The mail server {Host}:{Port} is away ({Reason}); mails wait and jobs go on")]
+    public static partial void MailServerAway(ILogger logger, string host, int port, string reason);
+
+    [LoggerMessage(1160, LogLevel.Information, "The mail server {Host}:{Port} is back; the mails that waited follow")]
+    public static partial void MailServerBack(ILogger logger, string host, int port);
+
+    [LoggerMessage(1161, LogLevel.Warning, "The mail about job {Job} is not sent: the server refuses it ({Status})")]
+    public static partial void MailRefused(ILogger logger, long job, int status);
+
+    [LoggerMessage(1162, LogLevel.Warning, "The mail about job {Job} is not sent: its user is no mail address (JobHub:Mail:Domain completes bare names)")]
+    public static partial void NoAddress(ILogger logger, long job);
 }

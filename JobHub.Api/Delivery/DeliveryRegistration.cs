@@ -3,7 +3,7 @@ using JobHub.Engine.Webhooks;
 
 namespace JobHub.Api.Delivery;
 
-/// <summary>What tells the outside about jobs: RabbitMQ, webhooks.</summary>
+/// <summary>What tells the outside about jobs: RabbitMQ, webhooks, mail.</summary>
 internal static class DeliveryRegistration
 {
     /// <summary>The outboxes and their publishers.</summary>
@@ -14,6 +14,8 @@ internal static class DeliveryRegistration
         if (RabbitTarget.Of(configuration) is { } broker) services.AddSingleton(broker).AddHostedService<RabbitPublisher>();
         services.AddOptions<WebhookOptions>().BindConfiguration(WebhookOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<WebhookAddresses>().AddSingleton<WebhookStore>().AddSingleton<WebhookQueue>().AddSingleton<WebhookPost>().AddHostedService<WebhookSender>();
+        services.AddOptions<MailOptions>().BindConfiguration(MailOptions.Section).ValidateDataAnnotations().ValidateOnStart();
+        if (!string.IsNullOrEmpty(configuration[$"{MailOptions.Section}:{nameof(MailOptions.Host)}"])) services.AddHostedService<MailSender>();
         return services;
     }
 }
