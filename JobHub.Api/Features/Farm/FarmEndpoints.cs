@@ -10,6 +10,8 @@ public static class FarmEndpoints
     public static void AddFarm(this IServiceCollection services)
     {
         services.AddOptions<FarmOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<DiscoveryOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
+        services.AddHostedService<Discovery>();
         services.AddSingleton<CommandRules>().AddSingleton<TreeLog>();
         services.TryAddSingleton<JobTrees>();
         services.TryAddSingleton<TreeReader>();
