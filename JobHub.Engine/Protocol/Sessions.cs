@@ -36,8 +36,9 @@ public sealed record AttemptProgress(Guid Token, double Fraction, string? Status
 /// <summary>
 /// <paramref name="Lost"/>: tokens that are not this session's any more; stop them, report nothing. <paramref name="Cancel"/>: stop, then report Canceled.
 /// 410 `session-ended` when the session itself is over: stop everything and open a new one.
+/// <paramref name="Exit"/>: an operator ends the worker; stop what runs, report it, and exit.
 /// </summary>
-public sealed record RenewAnswer(Guid[] Lost, StopOrder[] Cancel);
+public sealed record RenewAnswer(Guid[] Lost, StopOrder[] Cancel, bool Exit = false);
 
 /// <summary>An attempt to stop, and why: it is reported with this outcome.</summary>
 public sealed record StopOrder(Guid Token, StopReason Reason);

@@ -7,7 +7,7 @@ using JobHub.Engine.Workers;
 namespace JobHub.Engine.Tasks;
 
 /// <summary>Gives tasks to workers: the classes that fit, a long-poll, and the specs.</summary>
-public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptSpecs specs, AttemptEndings endings, Wakeups wakeups, EngineMeter meter)
+public sealed class Claims(TaskQueue queue, RequirementClasses classes, WorkerDirectory workers, AttemptSpecs specs, AttemptEndings endings, Wakeups wakeups, EngineMeter meter)
 {
     /// <summary>Waits up to the request's time for the first task; a resend answers what the first answer gave.</summary>
     public async Task<ClaimAnswer> ClaimAsync(WorkerSession session, ClaimRequest request, CancellationToken ct)
@@ -39,8 +39,11 @@ public sealed class Claims(TaskQueue queue, RequirementClasses classes, AttemptS
 
     private async ValueTask<(int[] Classes, bool Resources)> FitsAsync(WorkerSession session, CancellationToken ct)
     {
+        var settings = await workers.SettingsOfAsync(session.Worker, ct);
+        // A stopped worker asks on and is given nothing; when it is started it is woken.
+        if (!settings.Active) return ([], false);
         var all = await classes.AllAsync(ct);
-        var fits = all.Select(c => (c.Key, c.Value.Reserves, Line: RequirementClasses.Fits(c.Value, session.Affinity, session.Gpus, session.Cpus, session.Memory, session.Mounts)))
+        var fits = all.Select(c => (c.Key, c.Value.Reserves, Line: RequirementClasses.Fits(c.Value, settings.Lines ?? session.Affinity, session.Gpus, session.Cpus, session.Memory, session.Mounts)))
             .Where(c => c.Line is not null).OrderBy(c => c.Line).ToArray();
         return ([.. fits.Select(c => c.Key)], fits.Any(c => c.Reserves));
     }

@@ -38,7 +38,8 @@ public sealed class Sweeper(NpgsqlDataSource database, AttemptEndings endings, W
                 WHERE last.away > 3 AND ended_at IS NULL AND lease_until > clock_timestamp() - make_interval(secs => last.away) - $1::interval RETURNING id),
             expired AS (
                 UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'lease' FROM last
-                WHERE last.away <= 3 AND ended_at IS NULL AND lease_until < clock_timestamp() RETURNING id)
+                WHERE last.away <= 3 AND ended_at IS NULL AND lease_until < clock_timestamp() RETURNING id, worker),
+            noted AS (INSERT INTO ledger (job, kind, payload) SELECT 0, 'worker-lost', jsonb_build_object('worker', worker, 'session', id) FROM expired)
             SELECT away, (SELECT count(*) FROM extended) FROM last
             """);
         command.Parameters.AddWithValue(lease.Value.Duration);

@@ -35,7 +35,8 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
     private readonly ConcurrentDictionary<long, HashSet<Guid>> _told = new();
 
     /// <summary>Opens a session with a fresh lease.</summary>
-    public async Task<SessionOpened> OpenAsync(OpenSession open, CancellationToken ct)
+    /// <param name="ip">Where the worker calls from; empty where that is not known.</param>
+    public async Task<SessionOpened> OpenAsync(OpenSession open, CancellationToken ct, string ip = "")
     {
         string? proof = null, proofPath = null;
         if (storage.Value is { Kind: StorageKind.Files, Root: { } root })
@@ -46,23 +47,24 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
             proofPath = Path.Combine(folder, ProofPrefix + Guid.NewGuid().ToString("N"));
         }
 
-        await using var command = database.CreateCommand("""
-            INSERT INTO worker_session (worker, host, slots, cpus, memory, gpus, affinity, mounts, isolation, version, proof, lease_until)
-            VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11, clock_timestamp() + $12) RETURNING id
-            """);
-        command.Parameters.AddWithValue(open.Worker);
-        command.Parameters.AddWithValue(open.Host);
-        command.Parameters.AddWithValue(open.Slots);
-        command.Parameters.AddWithValue(open.Cpus);
-        command.Parameters.AddWithValue(open.MemoryBytes);
-        command.Parameters.AddWithValue(open.Gpus);
-        command.Parameters.AddWithValue(JsonSerializer.Serialize(open.Affinity, EngineJson.Default.StringArrayArray));
-        command.Parameters.AddWithValue(open.Mounts);
-        command.Parameters.AddWithValue(open.Isolation);
-        command.Parameters.AddWithValue(open.Version);
-        command.Parameters.Add(new() { Value = proof is null ? DBNull.Value : $"{proofPath}\n{proof}", NpgsqlDbType = NpgsqlDbType.Text });
-        command.Parameters.AddWithValue(lease.Value.Duration);
-        var id = (long)(await command.ExecuteScalarAsync(ct))!;
+        await using var batch = database.CreateBatch();
+        batch.BatchCommands.Add(new("""
+            WITH made AS (
+                INSERT INTO worker_session (worker, host, slots, cpus, memory, gpus, affinity, mounts, isolation, version, proof, lease_until)
+                VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11, clock_timestamp() + $12) RETURNING id),
+            noted AS (INSERT INTO ledger (job, kind, payload) SELECT 0, 'worker-opened', jsonb_build_object('worker', $1::text, 'session', id) FROM made)
+            SELECT id FROM made
+            """)
+        {
+            Parameters =
+            {
+                V(open.Worker), V(open.Host), V(open.Slots), V(open.Cpus), V(open.MemoryBytes), V(open.Gpus), V(JsonSerializer.Serialize(open.Affinity, EngineJson.Default.StringArrayArray)),
+                V(open.Mounts), V(open.Isolation), V(open.Version),
+                new() { Value = proof is null ? DBNull.Value : $"{proofPath}\n{proof}", NpgsqlDbType = NpgsqlDbType.Text }, V(lease.Value.Duration),
+            },
+        });
+        batch.BatchCommands.Add(new(WorkerDirectory.OpenedSql) { Parameters = { V(open.Worker), V(ip), V(open.MemoryBytes >> 20) } });
+        var id = (long)(await batch.ExecuteScalarAsync(ct))!;
         // After its row: whoever dies in between, upkeep knows of every file there is.
         if (proofPath is not null) await File.WriteAllTextAsync(proofPath, proof, CancellationToken.None);
         return new(id, lease.Value.Duration.TotalSeconds, lease.Value.Renew.TotalSeconds, proofPath);
@@ -111,7 +113,7 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         var session = new WorkerSession(id, reader.GetString(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt64(3), reader.GetInt32(4),
-            JsonSerializer.Deserialize(reader.GetString(5), EngineJson.Default.StringArrayArray) ?? [], reader.GetFieldValue<string[]>(6), reader.GetBoolean(7));
+            LinesOf(reader.GetString(5)), reader.GetFieldValue<string[]>(6), reader.GetBoolean(7));
         if (_known.Count > 10_000) _known.Clear();
         return _known[id] = session;
     }
@@ -145,10 +147,17 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
             UPDATE live SET misses = CASE WHEN token = ANY($2) THEN 0 ELSE misses + 1 END
             WHERE session_id = $1 AND (CASE WHEN token = ANY($2) THEN misses > 0 ELSE leased_at < clock_timestamp() - interval '1 second' END)
             """) { Parameters = { V(id), A(request.Tokens, NpgsqlDbType.Uuid) } });
+        // What a stopped worker still holds was given in the moment it was stopped.
+        batch.BatchCommands.Add(new("""
+            UPDATE live SET stop = $2 WHERE session_id = $1 AND stop = 0
+                AND (SELECT NOT w.active FROM worker_session s JOIN worker w ON w.name = s.worker WHERE s.id = $1)
+            """) { Parameters = { V(id), V(StopOrders.Stored(StopReason.Restarted)) } });
         batch.BatchCommands.Add(new("SELECT task_id, token, stop, misses FROM live WHERE session_id = $1") { Parameters = { V(id) } });
+        batch.BatchCommands.Add(new(WorkerDirectory.RenewedSql) { Parameters = { V(id) } });
         var held = new HashSet<Guid>();
         var unlisted = new List<(long TaskId, Guid Token)>();
         var orders = new List<StopOrder>();
+        var exit = false;
         await using (var reader = await batch.ExecuteReaderAsync(ct))
         {
             if (!await reader.ReadAsync(ct))
@@ -165,6 +174,9 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
                 if (reader.GetInt16(2) is not 0 and var stop) orders.Add(new(token, StopOrders.Read(stop)));
                 if (reader.GetInt16(3) >= 2) unlisted.Add((reader.GetInt64(0), token));
             }
+
+            await reader.NextResultAsync(ct);
+            exit = await reader.ReadAsync(ct) && reader.GetBoolean(0);
         }
 
         await connection.CloseAsync();
@@ -175,7 +187,7 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
         }
 
         if (request.Started.Length > 0) wakeups.Upkeep();
-        return new([.. request.Tokens.Where(t => !held.Contains(t))], [.. orders]);
+        return new([.. request.Tokens.Where(t => !held.Contains(t))], [.. orders], exit);
     }
 
     /// <summary>The attempts of a session that are to stop; waits up to a time for the first.</summary>
@@ -211,13 +223,19 @@ public sealed class WorkerSessions(NpgsqlDataSource database, AttemptEndings end
     /// <summary>Ends a session in good order: what it still holds goes back uncharged.</summary>
     public async Task CloseAsync(long id, CancellationToken ct)
     {
-        await using var command = database.CreateCommand("UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'closed' WHERE id = $1 AND ended_at IS NULL");
+        await using var command = database.CreateCommand("""
+            WITH closed AS (UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'closed' WHERE id = $1 AND ended_at IS NULL RETURNING id, worker)
+            INSERT INTO ledger (job, kind, payload) SELECT 0, 'worker-closed', jsonb_build_object('worker', worker, 'session', id) FROM closed
+            """);
         command.Parameters.AddWithValue(id);
         await command.ExecuteNonQueryAsync(ct);
         _known.TryRemove(id, out _);
         _told.TryRemove(id, out _);
         wakeups.Upkeep();
     }
+
+    /// <summary>Affinity lines as they are kept.</summary>
+    internal static string[][] LinesOf(string json) => JsonSerializer.Deserialize(json, EngineJson.Default.StringArrayArray) ?? [];
 
     private static NpgsqlParameter V(object value) => new() { Value = value };
 

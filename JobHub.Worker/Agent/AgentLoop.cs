@@ -7,7 +7,8 @@ namespace JobHub.Worker.Agent;
 
 /// <summary>The agent: one session after another, and the outbox beside them all.</summary>
 public sealed class AgentLoop(
-    AgentClient client, AttemptRunner runner, IProgramLauncher launcher, Outbox outbox, HubAddress hub, IOptions<WorkerOptions> options, TimeProvider clock, ILogger<AgentLoop> logger)
+    AgentClient client, AttemptRunner runner, IProgramLauncher launcher, Outbox outbox, HubAddress hub, IOptions<WorkerOptions> options, IHostApplicationLifetime host,
+    TimeProvider clock, ILogger<AgentLoop> logger)
     : BackgroundService
 {
     private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2);
@@ -28,7 +29,7 @@ public sealed class AgentLoop(
             {
                 if (await OpenAsync(stoppingToken) is not { } open) break;
                 Session = open.Answer.Session;
-                using var session = new WorkerSession(open.Answer, open.SentAt, settings.SlotCount, client, runner, outbox, clock, logger);
+                using var session = new WorkerSession(open.Answer, open.SentAt, settings.SlotCount, client, runner, outbox, host.StopApplication, clock, logger);
                 await session.RunAsync(stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested) { break; }

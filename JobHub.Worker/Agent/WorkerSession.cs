@@ -23,6 +23,7 @@ internal sealed class WorkerSession : IDisposable
     private readonly AgentClient _client;
     private readonly AttemptRunner _runner;
     private readonly Outbox _outbox;
+    private readonly Action _exit;
     private readonly TimeProvider _clock;
     private readonly ILogger _logger;
     private readonly long _id;
@@ -37,8 +38,10 @@ internal sealed class WorkerSession : IDisposable
     private long _leaseFrom;
     private bool _fenced;
 
-    public WorkerSession(SessionOpened opened, long sentAt, int slots, AgentClient client, AttemptRunner runner, Outbox outbox, TimeProvider clock, ILogger logger)
+    /// <param name="exit">Begins the end of the worker's process; called more than once.</param>
+    public WorkerSession(SessionOpened opened, long sentAt, int slots, AgentClient client, AttemptRunner runner, Outbox outbox, Action exit, TimeProvider clock, ILogger logger)
     {
+        _exit = exit;
         (_client, _runner, _outbox, _clock, _logger, _slots) = (client, runner, outbox, clock, logger, slots);
         _id = opened.Session;
         _plan = new ClaimPlan(slots);
@@ -237,6 +240,8 @@ internal sealed class WorkerSession : IDisposable
                 foreach (var attempt in started) attempt.Announced = true;
                 foreach (var token in answer.Lost) Lose(token);
                 Obey(answer.Cancel);
+                // As a signal to stop: what runs gets its grace, is reported, and the session is ended.
+                if (answer.Exit) _exit();
                 wait -= _clock.GetElapsedTime(sentAt);
             }
             catch (OperationCanceledException) when (ct.IsCancellationRequested) { return; }

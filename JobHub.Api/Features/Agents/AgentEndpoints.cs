@@ -46,7 +46,7 @@ public static class AgentEndpoints
         var open = await ReadAsync(request, EngineJson.Default.OpenSession, ct);
         if (open.Worker is not { Length: >= 1 and <= 128 } name || name.Any(char.IsControl)) throw Problems.InvalidField("worker", "A worker's name has 1 to 128 characters.");
         if (open.Slots is < 0 or > 4096) throw Problems.InvalidField("slots", "A worker has 0 to 4096 slots.");
-        var opened = await sessions.OpenAsync(open, ct);
+        var opened = await sessions.OpenAsync(open, ct, CallerAddress.Of(request.HttpContext));
         return Json(opened, EngineJson.Default.SessionOpened, StatusCodes.Status201Created);
     }
 

@@ -82,14 +82,15 @@ create table worker (
     active boolean not null default true,
     terminate boolean not null default false,           -- its agent is to exit
     ip text not null default '',
-    cpu text not null default '[]', free_memory bigint not null default 0, total_memory bigint not null default 0,
-    calls timestamptz[] not null default '{}',          -- a form worker's last calls, newest last
+    cpu text not null default '[]', free_memory bigint not null default 0, total_memory bigint not null default 0, -- MiB
     started_at timestamptz not null default clock_timestamp(),
     seen_at timestamptz not null default clock_timestamp(),
     -- base counters, written by the folder
     succeeded bigint not null default 0, failed bigint not null default 0,
     last_job bigint
 );
+-- The calls and the lease of a form worker change with each call: they stand with its session, so that the folder, which counts in worker, is not waited for.
+alter table worker_session add column calls timestamptz[]; -- of a form worker: its last five calls, newest last; null: an agent's session
 create table affinity_slot (
     slot smallint primary key check (slot between 1 and 64),
     name text not null unique

@@ -6,14 +6,24 @@ using Xunit;
 
 namespace JobHub.Engine.Tests.Workers;
 
-public sealed class AffinitySlotTests : IAsyncLifetime
+public sealed class AffinitySlotTests(AffinitySlotTests.Server server) : IClassFixture<AffinitySlotTests.Server>, IAsyncLifetime
 {
+    /// <summary>One Postgres for all of them.</summary>
+    public sealed class Server : IAsyncLifetime
+    {
+        public PostgresServer Postgres { get; private set; } = null!;
+
+        public async Task InitializeAsync() => Postgres = await PostgresServer.StartAsync();
+
+        public async Task DisposeAsync() => await Postgres.DisposeAsync();
+    }
+
     private static readonly CancellationToken None = CancellationToken.None;
     private EngineHost _hub = null!;
 
     private AffinitySlots Slots => _hub.Get<AffinitySlots>();
 
-    public async Task InitializeAsync() => _hub = await EngineHost.StartAsync(upkeep: false);
+    public async Task InitializeAsync() => _hub = await EngineHost.StartAsync(server.Postgres, upkeep: false);
 
     public async Task DisposeAsync() => await _hub.DisposeAsync();
 

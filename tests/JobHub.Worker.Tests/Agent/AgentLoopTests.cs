@@ -62,6 +62,23 @@ public sealed class AgentLoopTests
     }
 
     [Fact]
+    public async Task Worker_ToldToExit_BeginsToStopAndReportsWhatRanAsInterrupted()
+    {
+        await using var hub = await LoopHub.StartAsync();
+        await using var worker = await new LoopWorker(hub.Address).StartAsync();
+        var spec = hub.Add("echo ready; sleep 1000");
+        await Eventually.TrueAsync(() => hub.Live.ContainsKey(spec.Token));
+        Assert.False(worker.IsStopping);
+
+        hub.TellToExit = true;
+        await Eventually.TrueAsync(() => worker.IsStopping);
+        await worker.StopAsync();
+
+        Assert.Equal(AttemptOutcome.Interrupted, hub.Results[spec.Token].Outcome);
+        Assert.Equal([1], hub.Ended);
+    }
+
+    [Fact]
     public async Task Command_ThatIgnoresSigterm_IsCanceledAfterTheGrace()
     {
         await using var hub = await LoopHub.StartAsync();

@@ -80,6 +80,8 @@ internal sealed class LoopHub : IAsyncDisposable
     /// <summary>Sessions up to this one are answered 410.</summary>
     public long GoneUpTo { get; set; }
     public volatile bool RefuseRenews;
+    /// <summary>Renews are answered with an operator's order to exit.</summary>
+    public volatile bool TellToExit;
     public int LoseClaimAnswers, LoseCompleteAnswers;
     public RenewRequest? LastRenew { get; private set; }
     public Uri Address => _server!.Address;
@@ -183,7 +185,7 @@ internal sealed class LoopHub : IAsyncDisposable
         {
             if (RefuseRenews) return Microsoft.AspNetCore.Http.Results.StatusCode(503);
             LastRenew = request;
-            return Microsoft.AspNetCore.Http.Results.Json(new RenewAnswer([], []));
+            return Microsoft.AspNetCore.Http.Results.Json(new RenewAnswer([], [], TellToExit));
         });
         app.MapGet("/agent/v1/sessions/{id}/control", async (long id, int waitMs, HttpContext context) =>
         {
@@ -259,6 +261,9 @@ internal sealed class LoopWorker : IAsyncDisposable
     }
 
     public Task StopAsync() => _host.StopAsync();
+
+    /// <summary>Whether its process would be ending.</summary>
+    public bool IsStopping => _host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested;
 
     public async ValueTask DisposeAsync()
     {
