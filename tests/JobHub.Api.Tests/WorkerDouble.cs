@@ -38,9 +38,9 @@ internal sealed class WorkerDouble : IAsyncDisposable
     public Task<HttpResponseMessage> SendAsync(AttemptSpec attempt, string path, HttpContent content, bool executable = false) =>
         client.PutAsync($"{Of(attempt)}/files?path={Uri.EscapeDataString(path)}&executable={(executable ? "true" : "false")}", content);
 
-    public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null)
+    public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null, string? log = null, int? signal = null)
     {
-        var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error };
+        var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error, Signal = signal, Log = LogOf(log) };
         using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/complete", JsonSerializer.Serialize(new CompleteRequest([result]), EngineJson.Default.CompleteRequest).AsJson());
         answer.EnsureSuccessStatusCode();
         return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.CompleteAnswer)!.Answers[0];
@@ -54,6 +54,15 @@ internal sealed class WorkerDouble : IAsyncDisposable
 
         client.Dispose();
     }
+
+    /// <summary>What the program has printed since the last call, while it runs.</summary>
+    public async Task PrintAsync(AttemptSpec attempt, long offset, byte[] bytes)
+    {
+        using var answer = await client.PostAsync($"{Of(attempt)}/live?offset={offset}", new ByteArrayContent(bytes));
+        answer.EnsureSuccessStatusCode();
+    }
+
+    private static LogContent? LogOf(string? text) => text is null ? null : new(System.Text.Encoding.Latin1.GetBytes(text), null, text.Length, null);
 
     private string Of(AttemptSpec attempt) => $"/agent/v1/sessions/{session}/attempts/{attempt.Token}";
 }

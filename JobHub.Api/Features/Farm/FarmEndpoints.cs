@@ -1,6 +1,5 @@
 using JobHub.Api.Http;
 using JobHub.Engine.Trees;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace JobHub.Api.Features.Farm;
 
@@ -13,8 +12,6 @@ public static class FarmEndpoints
         services.AddOptions<DiscoveryOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
         services.AddHostedService<Discovery>();
         services.AddSingleton<CommandRules>().AddSingleton<TreeLog>();
-        services.TryAddSingleton<JobTrees>();
-        services.TryAddSingleton<TreeReader>();
     }
 
     public static void MapFarm(this IEndpointRouteBuilder routes)
