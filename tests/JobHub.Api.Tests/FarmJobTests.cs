@@ -7,7 +7,7 @@ using JobHub.Testing;
 namespace JobHub.Api.Tests;
 
 /// <summary>/api/jobs over HTTP: shapes, lists, changes and trees. Nothing runs here.</summary>
-[Collection(HubCollection.Name)]
+[Collection(FarmCollection.Name)]
 public sealed class FarmJobTests(HubFixture fixture)
 {
     private static readonly string[] Fields =

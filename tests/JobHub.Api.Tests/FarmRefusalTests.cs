@@ -4,7 +4,7 @@ using System.Text;
 namespace JobHub.Api.Tests;
 
 /// <summary>What /api/jobs refuses: by the field's name, and nothing has changed.</summary>
-[Collection(HubCollection.Name)]
+[Collection(FarmCollection.Name)]
 public sealed class FarmRefusalTests(HubFixture fixture)
 {
     private HttpClient Client => fixture.Hub.Client;

@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 namespace JobHub.Api.Tests;
 
 /// <summary>What callers write reads back as they wrote it, wherever it is shown.</summary>
-[Collection(HubCollection.Name)]
+[Collection(FarmCollection.Name)]
 public sealed class FarmTextTests(HubFixture fixture)
 {
     private static readonly string[] Everywhere = ["title", "command", "dir", "environment", "user", "url", "progress_pattern"];

@@ -120,3 +120,10 @@ public sealed class HubCollection : ICollectionFixture<HubFixture>
 {
     public const string Name = "hub";
 }
+
+/// <summary>A hub of their own for the tests of farm jobs: their jobs wait for any worker, and would be given to those of other tests.</summary>
+[CollectionDefinition(Name)]
+public sealed class FarmCollection : ICollectionFixture<HubFixture>
+{
+    public const string Name = "farm";
+}

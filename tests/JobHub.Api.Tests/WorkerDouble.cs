@@ -12,7 +12,9 @@ internal sealed class WorkerDouble : IAsyncDisposable
     private readonly HttpClient client;
     private readonly long session;
 
-    private WorkerDouble(HttpClient client, long session) => (this.client, this.session) = (client, session);
+    private WorkerDouble(HttpClient client, long session, string name) => (this.client, this.session, Name) = (client, session, name);
+
+    public string Name { get; }
 
     public static async Task<WorkerDouble> OpenAsync(HubHost hub, int gpus = 0, int cpus = 8, long memory = 8L << 30, int slots = 16, string[]? tags = null)
     {
@@ -20,7 +22,7 @@ internal sealed class WorkerDouble : IAsyncDisposable
         var open = new OpenSession($"double-{Guid.NewGuid():N}", "here", slots, cpus, memory, gpus, tags is null ? [] : [tags], [], "plain", "test");
         using var answer = await client.PostAsync("/agent/v1/sessions", JsonSerializer.Serialize(open, EngineJson.Default.OpenSession).AsJson());
         Assert.Equal(HttpStatusCode.Created, answer.StatusCode);
-        return new WorkerDouble(client, (long)(await answer.JsonAsync())["session"]!);
+        return new WorkerDouble(client, (long)(await answer.JsonAsync())["session"]!, open.Worker);
     }
 
     public async Task<AttemptSpec[]> ClaimAsync(int max)
@@ -28,6 +30,14 @@ internal sealed class WorkerDouble : IAsyncDisposable
         using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/claim", JsonSerializer.Serialize(new ClaimRequest(Guid.NewGuid(), max, 0), EngineJson.Default.ClaimRequest).AsJson());
         answer.EnsureSuccessStatusCode();
         return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.ClaimAnswer)!.Attempts;
+    }
+
+    /// <summary>The attempt of the only job that waits, or null when it is not given out yet.</summary>
+    public async Task<AttemptSpec?> ClaimOfAsync(long number)
+    {
+        if (await ClaimAsync(1) is not [var attempt]) return null;
+        Assert.Equal(number, attempt.TaskId >> 20);
+        return attempt;
     }
 
     public async Task<FilePage> FilesAsync(AttemptSpec attempt) =>
@@ -38,9 +48,9 @@ internal sealed class WorkerDouble : IAsyncDisposable
     public Task<HttpResponseMessage> SendAsync(AttemptSpec attempt, string path, HttpContent content, bool executable = false) =>
         client.PutAsync($"{Of(attempt)}/files?path={Uri.EscapeDataString(path)}&executable={(executable ? "true" : "false")}", content);
 
-    public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null, string? log = null, int? signal = null)
+    public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null, string? log = null, int? signal = null, LogContent? stored = null)
     {
-        var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error, Signal = signal, Log = LogOf(log) };
+        var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error, Signal = signal, Log = stored ?? LogOf(log) };
         using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/complete", JsonSerializer.Serialize(new CompleteRequest([result]), EngineJson.Default.CompleteRequest).AsJson());
         answer.EnsureSuccessStatusCode();
         return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.CompleteAnswer)!.Answers[0];
@@ -60,6 +70,17 @@ internal sealed class WorkerDouble : IAsyncDisposable
     {
         using var answer = await client.PostAsync($"{Of(attempt)}/live?offset={offset}", new ByteArrayContent(bytes));
         answer.EnsureSuccessStatusCode();
+    }
+
+    /// <summary>Stores an attempt's final log, as one that is too long to travel with its report.</summary>
+    public async Task<LogContent> StoreLogAsync(AttemptSpec attempt, byte[] kept, long size, params LogGap[] gaps)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Put, $"{Of(attempt)}/log") { Content = new ByteArrayContent(kept) };
+        request.Headers.Add("JobHub-Log-Size", $"{size}");
+        request.Headers.Add("JobHub-Log-Gaps", string.Join(',', gaps.Select(static gap => $"{gap.Offset}+{gap.Length}")));
+        using var answer = await client.SendAsync(request);
+        answer.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.LogContent)!;
     }
 
     private static LogContent? LogOf(string? text) => text is null ? null : new(System.Text.Encoding.Latin1.GetBytes(text), null, text.Length, null);
