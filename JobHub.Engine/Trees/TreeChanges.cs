@@ -77,7 +77,7 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
         TreeChangeKind kind;
         bool begun;
         await using (var take = new NpgsqlCommand("""
-            SELECT root, kind, EXISTS (SELECT FROM tree_walk WHERE change = $1) FROM tree_change WHERE id = $1 FOR UPDATE SKIP LOCKED
+            SELECT root, kind, begun FROM tree_change WHERE id = $1 FOR UPDATE SKIP LOCKED
             """, connection))
         {
             take.Parameters.AddWithValue(id);
@@ -103,18 +103,16 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
     {
         if (!begun)
         {
-            var top = await work.FindAsync(root, ct);
-            if (top is not null)
-            {
-                await work.ApplyAsync([top], ct);
-                if (top.IsGroup) await work.WalkAsync([root], ct);
-            }
+            if (await work.FindAsync(root, ct) is { } top) await work.EnterAsync(top, ct);
+            await work.BeginAsync(ct);
         }
 
         var (reached, groups) = await work.NextAsync(Groups, Chunk, ct);
         if (groups.Count == 0)
         {
-            if (work.Kind == TreeChangeKind.Delete && await work.ExistsAsync(root, ct)) return Step.Waits;
+            // A single job that is deleted may still run: it is looked at again until it does not.
+            if (begun && work.Kind == TreeChangeKind.Delete && await work.FindAsync(root, ct) is { } still) await work.EnterAsync(still, ct);
+            if (work.Kind == TreeChangeKind.Delete && await work.FindAsync(root, ct) is not null) return Step.Waits;
             await work.FinishAsync(ct);
             return Step.Nothing;
         }

@@ -31,11 +31,17 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
         return (await ReadAsync(command, ct)) is [var one] ? one : null;
     }
 
-    public async Task<bool> ExistsAsync(long number, CancellationToken ct)
+    /// <summary>The top of the subtree: changed like the rest, and walked when it is a group.</summary>
+    public async Task EnterAsync(Reached top, CancellationToken ct)
     {
-        await using var command = Command("SELECT FROM job WHERE number = $1", number);
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        return await reader.ReadAsync(ct);
+        await ApplyAsync([top], ct);
+        if (top.IsGroup) await WalkAsync([top.Number], ct);
+    }
+
+    public async Task BeginAsync(CancellationToken ct)
+    {
+        await using var command = Command("UPDATE tree_change SET begun = true WHERE id = $1", change);
+        await command.ExecuteNonQueryAsync(ct);
     }
 
     /// <summary>The next jobs below the groups that are still to be walked, and those groups.</summary>

@@ -25,6 +25,7 @@ create table tree_change (
     id bigint generated always as identity primary key,
     root bigint not null,
     kind smallint not null,                             -- 0 derive queue rows anew, 1 reset, 2 reset what failed, 3 start, 4 delete, 5 cancel
+    begun boolean not null default false,
     created_at timestamptz not null default clock_timestamp()
 );
 create index tree_change_root on tree_change (root);
