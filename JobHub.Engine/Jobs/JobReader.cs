@@ -225,6 +225,11 @@ public sealed class JobReader(NpgsqlDataSource database)
             case JobStage.Running: where.Add($"j.state < 4 AND (j.stop = 1 OR h.running > 0 OR coalesce(h.leased, 0) + coalesce(h.running, 0) = 0 AND {Open} = 0)"); break;
         }
 
+        // One of a tree that is being deleted is gone already.
+        where.Add("j.deleted_at IS NULL");
+        var ofRoots = filter.Parent == 0 ? " AND r.parent IS NULL" : "";
+        if (filter.Parent == 0) where.Add("j.parent IS NULL");
+        else if (filter.Parent is { } parent) Where("j.parent = ?", parent);
         if (filter.Family is { } family) Where("j.family = ?", (short)family);
         if (filter.Project is { } project) Where("j.project = ?", project);
         if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
@@ -236,11 +241,11 @@ public sealed class JobReader(NpgsqlDataSource database)
             case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
             case JobState.Running:
                 // By number from what runs, which the slots bound, and not by a walk over everything that waits.
-                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
+                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null, Parent: null or 0 } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
                 var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${parameters.Count}), 0)";
                 where.Add($"""
                     j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
-                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{before}{newest})
+                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{ofRoots}{before}{newest})
                         || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
                         || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
                     """);

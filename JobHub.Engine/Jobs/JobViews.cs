@@ -128,6 +128,8 @@ public sealed record JobFilter
     public bool? Ended { get; init; }
     public string? Project { get; init; }
     public string? Text { get; init; }
+    /// <summary>Only jobs in this group; 0 = only those in none. Null = all.</summary>
+    public long? Parent { get; init; }
     /// <summary>Only jobs older than this one (exclusive).</summary>
     public JobId? After { get; init; }
     /// <summary>Null = all, streamed.</summary>

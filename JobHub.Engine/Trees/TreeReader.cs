@@ -163,8 +163,10 @@ public sealed class TreeReader(NpgsqlDataSource database)
         return values;
     }
 
-    private async IAsyncEnumerable<TreeJobView> ManyAsync(long[] ids, [EnumeratorCancellation] CancellationToken ct)
+    /// <summary>Those of the jobs that are there, by number.</summary>
+    public async IAsyncEnumerable<TreeJobView> ManyAsync(long[] ids, [EnumeratorCancellation] CancellationToken ct)
     {
+        ArgumentNullException.ThrowIfNull(ids);
         await using var connection = await database.OpenConnectionAsync(ct);
         var chains = await TreeChains.ReadAsync(connection, ids, ct);
         await using var command = new NpgsqlCommand($"{Rolled} {JobColumns} WHERE j.number = ANY($1) AND j.family = 3 ORDER BY j.number", connection);

@@ -44,7 +44,7 @@ public static class FarmCommandLine
     private static async Task<IResult> AddAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
     {
         context.Response.Headers.CacheControl = "no-store";
-        return (await MakeAsync(context, trees, rules, ct)).Answer(static done => TypedResults.Ok(done.Ids[0]));
+        return (await MakeAsync(context, trees, rules, ct)).Answer(static done => done.Ids is [var id, ..] ? TypedResults.Ok(id) : Problems.KeyReused());
     }
 
     private static async Task<IResult> AddOrRefuseAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
@@ -52,7 +52,7 @@ public static class FarmCommandLine
         context.Response.Headers.CacheControl = "no-store";
         try
         {
-            return TypedResults.Ok(await MakeAsync(context, trees, rules, ct) is TreeResult.Done done ? done.Ids[0] : -1);
+            return TypedResults.Ok(await MakeAsync(context, trees, rules, ct) is TreeResult.Done { Ids: [var id, ..] } ? id : -1);
         }
         catch (RefusedException fault) when (fault.Problem.Status < 500)
         {

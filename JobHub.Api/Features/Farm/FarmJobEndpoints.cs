@@ -105,6 +105,8 @@ public static class FarmJobEndpoints
         for (var index = 0; index < jobs.Count; index++) rules.Check(jobs[index].User, jobs[index].Command, many ? string.Create(CultureInfo.InvariantCulture, $"[{index}].command") : "command");
         if (jobs.Count == 0) return TypedResults.Ok(Array.Empty<long>());
         var made = await trees.CreateAsync(jobs, new Submission(Caller.Of(context).Name, key, body.Hash, project), ct);
+        // A key of another family's submission with the very same body made no farm jobs.
+        if (made is TreeResult.Done { Ids.Count: 0 }) return Problems.KeyReused();
         return made.Answer(done => many ? TypedResults.Ok(done.Ids) : TypedResults.Ok(done.Ids[0]));
     }
 

@@ -31,6 +31,14 @@ public record HubJob
     public DateTimeOffset? StartedAt { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
     public HubError? Error { get; init; }
+    /// <summary>The group it is in.</summary>
+    public string? Parent { get; init; }
+    /// <summary>It holds other jobs and has no task of its own.</summary>
+    public bool IsGroup { get; init; }
+    /// <summary>Of a group: its direct jobs with a task, by state.</summary>
+    public HubLeafCounts? Children { get; init; }
+    /// <summary>Of a group: all jobs with a task below it, by state.</summary>
+    public HubLeafCounts? Leaves { get; init; }
     public required HubTaskCounts Tasks { get; init; }
     public required Dictionary<string, long> Counters { get; init; }
     /// <summary>The family's own part; only of one job, not in lists.</summary>
@@ -39,6 +47,9 @@ public record HubJob
 
 /// <summary>Tasks by state.</summary>
 public sealed record HubTaskCounts(int Total, int Ready, int Blocked, int Leased, int Running, int Succeeded, int Failed, int Canceled, int Skipped);
+
+/// <summary>A group's jobs by state; those in none of the three wait.</summary>
+public sealed record HubLeafCounts(int Total, int Running, int Succeeded, int Failed);
 
 /// <summary>Why a job, task or attempt failed.</summary>
 public sealed record HubError(string Type, string Message, string? TaskId);
@@ -58,6 +69,9 @@ public sealed record HubAttempt(
 
 /// <summary>The answer to a cancel: accepted, under way.</summary>
 public sealed record HubCancelAccepted(string Id, string State);
+
+/// <summary>The answer to a pause, a resume or a reset: accepted; what it means for the jobs below follows.</summary>
+public sealed record HubChangeAccepted(string Id);
 
 /// <summary>Why a job waits; null when it does not.</summary>
 public sealed record HubExplained(HubWaiting? Waiting);

@@ -5,6 +5,7 @@ using JobHub.Api.Http.Access;
 using JobHub.Engine.Events;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Tasks;
+using JobHub.Engine.Trees;
 using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace JobHub.Api.Features.Hub;
@@ -18,10 +19,13 @@ public static class HubEndpoints
     {
         var hub = routes.MapGroup("/hub/v1").WithGroupName("hub");
         var jobs = hub.MapGroup("/jobs").WithTags("Jobs");
-        jobs.MapGet("", ListAsync).ProducesProblem(400)
-            .WithSummary("Jobs of all families, newest first. ?family=, ?state=, ?project=, ?q= (in the title) narrow it; ?limit= to 500 (50); ?after= is the last page's next.");
+        jobs.MapGet("", ListAsync).ProducesProblem(400).ProducesProblem(404)
+            .WithSummary("Jobs of all families, newest first; of trees the roots, or with ?parent= the jobs in a group. ?family=, ?state=, ?project=, ?q= (in the title) narrow it; ?limit= to 500 (50); ?after= is the last page's next.");
         jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
         jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
+        MapChange(jobs, "pause", "Pauses a job with all below it: what runs is stopped and waits.", static (trees, number, caller, ct) => trees.PauseAsync([number], caller, ct));
+        MapChange(jobs, "resume", "Takes the pause off a job and runs again what has ended below it.", static (trees, number, caller, ct) => trees.StartAsync([number], caller, ct));
+        MapChange(jobs, "reset", "Runs a job and all below it again from the beginning.", static (trees, number, caller, ct) => trees.ResetAsync([number], failedOnly: false, caller, ct));
         jobs.MapGet("/{id}/tasks", TasksAsync).WithSummary("A job's tasks. ?state=, ?limit=, ?after= as for jobs.").ProducesProblem(404);
         jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
         jobs.MapGet("/{id}/explain", ExplainAsync).WithSummary("Why a job waits and what would change it; null when it does not.").ProducesProblem(404);
@@ -31,25 +35,53 @@ public static class HubEndpoints
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }
 
-    private static async Task<Ok<HubJobPage>> ListAsync(HttpContext context, JobReader reader, CancellationToken ct)
+    private static async Task<Results<Ok<HubJobPage>, ProblemResult>> ListAsync(HttpContext context, JobReader reader, TreeReader trees, CancellationToken ct)
     {
         var request = context.Request;
         var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
+        JobView? parent = null;
+        if (request.QueryText("parent") is { } group && (JobId.TryRead(group) is not { } id || (parent = await reader.GetAsync(id, ct)) is null)) return Unknown();
         var filter = new JobFilter
         {
             Family = request.QueryWord<JobFamily>("family"),
             State = request.QueryWord<JobState>("state"),
             Project = request.QueryText("project"),
             Text = request.QueryText("q"),
+            Parent = parent?.Number ?? 0,
             After = request.QueryText("after") is { } after ? JobId.TryRead(after) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.") : null,
             Limit = limit + 1,
         };
         var (items, more) = await Paging.TakeAsync(reader.ListAsync(filter, ct), limit, ct);
-        return TypedResults.Ok(new HubJobPage([.. items.Select(HubMapping.ToWire)], more ? items[^1].Id.ToString() : null));
+        var tree = new Dictionary<long, TreeJobView>();
+        long[] numbers = [.. items.Where(static job => job.Family == JobFamily.Farm).Select(static job => job.Number)];
+        if (numbers.Length > 0) await foreach (var job in trees.ManyAsync(numbers, ct)) tree[job.Number] = job;
+        // One that is not in its tree any more is being deleted.
+        var shown = items.Where(job => job.Family != JobFamily.Farm || tree.ContainsKey(job.Number))
+            .Select(job => tree.TryGetValue(job.Number, out var inTree) ? HubMapping.ToWire(job).InTree(inTree, parent?.Id) : HubMapping.ToWire(job));
+        return TypedResults.Ok(new HubJobPage([.. shown], more ? items[^1].Id.ToString() : null));
     }
 
-    private static async Task<Results<Ok<HubJob>, ProblemResult>> GetAsync(HttpContext context, JobReader reader, CancellationToken ct) =>
-        RouteText.JobOf(context) is { } id && await reader.GetAsync(id, ct) is { } job ? TypedResults.Ok(HubMapping.ToDetail(job)) : Unknown();
+    private static async Task<Results<Ok<HubJob>, ProblemResult>> GetAsync(HttpContext context, JobReader reader, TreeReader trees, CancellationToken ct)
+    {
+        if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job) return Unknown();
+        if (job.Family != JobFamily.Farm) return TypedResults.Ok(HubMapping.ToDetail(job));
+        if (await trees.GetAsync(job.Number, ct) is not { } tree) return Unknown();
+        var parent = tree.Parent == 0 ? null : await trees.GetAsync(tree.Parent, ct);
+        return TypedResults.Ok(HubMapping.ToDetail(job).InTree(tree, parent?.Id));
+    }
+
+    private static void MapChange(RouteGroupBuilder jobs, string verb, string summary, Func<JobTrees, long, string, CancellationToken, Task<TreeResult>> change) =>
+        jobs.MapPost($"/{{id}}/{verb}", async Task<Results<Accepted<HubChangeAccepted>, ProblemResult>> (HttpContext context, JobReader reader, JobTrees trees, CancellationToken ct) =>
+        {
+            if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job) return Unknown();
+            if (job.Family != JobFamily.Farm) return Problems.Conflict("not-supported", $"{verb} is not supported for jobs of the family {job.Family} yet.");
+            return await change(trees, job.Number, Caller.Of(context).Name, ct) switch
+            {
+                TreeResult.Done => TypedResults.Accepted($"/hub/v1/jobs/{id}", new HubChangeAccepted(id.ToString())),
+                TreeResult.Conflict conflict => Problems.Conflict(conflict.Code, conflict.Message),
+                _ => Unknown(),
+            };
+        }).WithSummary(summary).ProducesProblem(404).ProducesProblem(409);
 
     private static async Task<Results<Accepted<HubCancelAccepted>, ProblemResult>> CancelAsync(HttpContext context, JobService jobs, CancellationToken ct)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using JobHub.Engine.Jobs;
+using JobHub.Engine.Trees;
 
 namespace JobHub.Api.Features.Hub;
 
@@ -13,6 +14,21 @@ public static class HubMapping
         ArgumentNullException.ThrowIfNull(job);
         using var details = JsonDocument.Parse(job.Details);
         return ToWire(job, details.RootElement.Clone());
+    }
+
+    /// <summary>What only its tree says of a job: whether a group above is paused, how far it has come; a group's state comes from what is below it.</summary>
+    public static HubJob InTree(this HubJob job, TreeJobView tree, JobId? parent)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentNullException.ThrowIfNull(tree);
+        var canceling = job.State == nameof(JobState.Canceling);
+        job = job with { Parent = parent?.ToString(), State = canceling ? job.State : tree.State.ToString(), Progress = tree.Progress ?? 0 };
+        return !tree.IsGroup ? job : job with
+        {
+            IsGroup = true, StartedAt = tree.StartedAt, EndedAt = tree.State.IsTerminal ? job.EndedAt : null, Children = Counts(tree.Children), Leaves = Counts(tree.Leaves),
+        };
+
+        static HubLeafCounts Counts(LeafCounts counts) => new(counts.Total, counts.Running, counts.Succeeded, counts.Failed);
     }
 
     public static HubTask ToWire(TaskView task)

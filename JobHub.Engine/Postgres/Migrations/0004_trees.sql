@@ -12,6 +12,7 @@ alter table job
     add column leaves int not null default 0, add column leaves_succeeded int not null default 0, add column leaves_failed int not null default 0;
 create index job_children on job (parent, number) where parent is not null;
 create index job_tree_roots on job (number) where family = 3 and parent is null;
+create index job_roots on job (number) where parent is null;   -- a list of all families shows a tree as its root
 
 -- A job waits for another's success; a group's leaves wait with it.
 create table dependency (
