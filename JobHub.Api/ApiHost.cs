@@ -32,6 +32,7 @@ public static class ApiHost
 
         var app = builder.Build();
         app.Services.GetRequiredService<DevelopmentRule>().CheckConfigured(app.Configuration);
+        app.Services.GetRequiredService<FormWorkerRule>().CheckConfigured(app.Configuration);
         app.UseServiceDefaults();
         app.UseMiddleware<EngineFaultMiddleware>();
         app.UseApiDescriptionPage();
@@ -63,7 +64,8 @@ public static class ApiHost
         services.AddOptions<AuthOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<BearerTokens>();
-        services.AddSingleton<DevelopmentRule>();
+        services.AddOptions<FormWorkerOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<DevelopmentRule>().AddSingleton<FormWorkerRule>();
         services.AddApiDescription();
         services.AddOptions<KestrelServerOptions>().Configure<DevelopmentRule>(static (kestrel, rule) =>
         {

@@ -60,7 +60,7 @@ public static class EngineRegistration
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();
         services.AddSingleton<Trees.JobTrees>().AddSingleton<Trees.TreeReader>().AddSingleton<Trees.TreeChanges>();
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
-        services.AddSingleton<AffinitySlots>().AddSingleton<WorkerDirectory>();
+        services.AddSingleton<AffinitySlots>().AddSingleton<WorkerDirectory>().AddSingleton<FormLogs>().AddSingleton<FormWorkers>().AddSingleton<RunReader>();
         services.AddSingleton<Artifacts.ArtifactStore>().AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
         return services;
     }

@@ -2,6 +2,7 @@ using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Tasks;
+using JobHub.Engine.Workers;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -14,14 +15,14 @@ namespace JobHub.Engine.Attempts;
 public sealed record LogSlice(ReadOnlyMemory<byte> Content, Stream? Rest, long Offset, long Size, LogGap[] Gaps, bool Ended, int Attempt);
 
 /// <summary>Reads logs: the live tail while an attempt runs, then the final log, inline or in the store. Offsets are original byte offsets.</summary>
-public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObjects objects)
+public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObjects objects, FormLogs forms)
 {
     /// <summary>The log of an attempt (the latest when null), from an offset. Null when there is no such task or attempt.</summary>
     public async Task<LogSlice?> OpenAsync(JobId id, TaskKind kind, int index, int? attempt, long offset, CancellationToken ct)
     {
         if (await jobs.FindAsync(id, ct) is not { } job || job.Layout.IdOf(kind, index) is not { } taskId) return null;
         await using var command = database.CreateCommand("""
-            SELECT number, true AS ended, log_inline, log_key, log_size, log_gaps::text, NULL::uuid FROM attempt WHERE task_id = $1 AND ($2::int IS NULL OR number = $2)
+            SELECT number, true AS ended, log_inline, log_key, log_size, log_gaps::text, token FROM attempt WHERE task_id = $1 AND ($2::int IS NULL OR number = $2)
             UNION ALL
             SELECT attempt, false, NULL, NULL, 0, NULL, token FROM live l WHERE task_id = $1 AND session_id IS NOT NULL AND ($2::int IS NULL OR attempt = $2)
                 AND NOT EXISTS (SELECT FROM attempt a WHERE a.task_id = $1 AND a.number = l.attempt)
@@ -32,18 +33,25 @@ public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObje
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         var number = reader.GetInt32(0);
+        var token = reader.GetGuid(6);
         if (!reader.GetBoolean(1))
         {
-            var token = reader.GetGuid(6);
             await reader.CloseAsync();
             return await LiveAsync(taskId, token, number, offset, ct);
         }
 
         var size = reader.GetInt64(4);
         var gaps = reader.IsDBNull(5) ? [] : System.Text.Json.JsonSerializer.Deserialize(reader.GetString(5), EngineJson.Default.LogGapArray) ?? [];
+        if (reader.IsDBNull(3) && reader.IsDBNull(2))
+        {
+            // Of a form worker: a long one, or of an attempt that never reported.
+            await reader.CloseAsync();
+            return await FormAsync(token, number, offset, ended: true, ct) ?? new(default, null, offset, size, gaps, true, number);
+        }
+
         if (reader.IsDBNull(3))
         {
-            var inline = reader.IsDBNull(2) ? [] : (byte[])reader.GetValue(2);
+            var inline = (byte[])reader.GetValue(2);
             return new(inline.AsMemory((int)Math.Min(offset, inline.Length)), null, offset, size, gaps, true, number);
         }
 
@@ -77,6 +85,19 @@ public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObje
             end = Math.Max(end, start + bytes.Length);
         }
 
+        if (content.Length == 0)
+        {
+            await reader.CloseAsync();
+            if (await FormAsync(token, number, offset, ended: false, ct) is { } form) return form;
+        }
+
         return new(content.ToArray(), null, offset, end, [.. gaps], false, number);
+    }
+
+    private async Task<LogSlice?> FormAsync(Guid token, int number, long offset, bool ended, CancellationToken ct)
+    {
+        var size = await forms.SizeAsync(token, ct);
+        if (size == 0) return null;
+        return new(default, offset < size ? forms.OpenRead(token, offset, size) : null, offset, size, [], ended, number);
     }
 }

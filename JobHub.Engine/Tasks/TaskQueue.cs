@@ -76,6 +76,31 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         {Take}
         """;
 
+    /// <summary>
+    /// One leaf of a tree ($1: the classes that fit, best first) for a session ($2) that holds nothing. The first columns say whether the session is open and whether it holds
+    /// something; the others are null when nothing was given.
+    /// </summary>
+    internal const string ClaimLeafSql = """
+        WITH session AS MATERIALIZED (
+            SELECT s.worker, s.ended_at IS NULL AND s.lease_until > clock_timestamp() AS is_open, EXISTS (SELECT FROM live l WHERE l.session_id = $2) AS holds
+            FROM worker_session s WHERE s.id = $2),
+        picked AS MATERIALIZED (
+            SELECT l.at FROM session s CROSS JOIN unnest($1::int[]) WITH ORDINALITY AS fit(class, preference)
+            CROSS JOIN LATERAL (
+                SELECT q.ctid AS at, q.task_id, q.rank FROM live q
+                WHERE q.class = fit.class AND q.claimable AND q.run IS NOT NULL
+                  AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
+                  AND (NOT EXISTS (SELECT FROM tree_change) OR tree_allows(q.task_id >> 20))
+                ORDER BY q.rank DESC, q.task_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED) l
+            WHERE s.is_open AND NOT s.holds ORDER BY fit.preference, l.rank DESC, l.task_id LIMIT 1),
+        taken AS (
+            UPDATE live SET claimable = false, state = 2, attempt = live.attempt + 1, session_id = $2, token = gen_random_uuid(), claim_id = gen_random_uuid(),
+                            leased_at = clock_timestamp(), misses = 0, run = nextval('run_number')
+            WHERE live.ctid = ANY (ARRAY (SELECT at FROM picked)) RETURNING live.task_id)
+        SELECT coalesce(s.is_open, false), coalesce(s.holds, false), t.task_id, j.details::text
+        FROM (SELECT 1) one LEFT JOIN session s ON true LEFT JOIN taken t ON true LEFT JOIN job j ON j.number = t.task_id >> 20
+        """;
+
     // The delete is the fence and the lock: whoever deletes the row ends the attempt. Rows are reached in the order of their ids. Losers are rare, so who won is asked with
     // IN (hashed once) and not by joins, which the planner, expecting one row, would make quadratic in the size of the batch. An attempt whose task begins again (stop 7:
     // StopReason.Restarted) cannot win; it is ended as interrupted. The results of a batch are one session's.

@@ -22,6 +22,10 @@ public static class FarmEndpoints
         var farm = routes.MapGroup("").WithGroupName("farm");
         farm.MapFarmJobs();
         farm.MapFarmCommandLine();
+        farm.MapFormWorkers();
+        farm.MapWorkers();
+        farm.MapAffinities();
+        farm.MapEvents();
     }
 
     /// <summary>What a call on a tree came to, in HTTP: done is what <paramref name="done"/> says, or the bare number 1.</summary>

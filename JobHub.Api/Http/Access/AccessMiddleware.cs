@@ -4,7 +4,7 @@ using Microsoft.Net.Http.Headers;
 namespace JobHub.Api.Http.Access;
 
 /// <summary>Lets a request in or refuses it, by <see cref="RoutePolicies"/>. Runs after routing and before anything reads the body.</summary>
-public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, DevelopmentRule development)
+public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, DevelopmentRule development, FormWorkerRule formWorkers)
 {
     private static readonly Problem TokenRequired = new(401, "token-required", "Send a bearer token: Authorization: Bearer <token>.", HeaderNames.Authorization)
     {
@@ -27,6 +27,11 @@ public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, 
         if (check == TokenCheck.Unknown) return TokenUnknown.WriteAsync(context);
         if (caller is null)
         {
+            if (policy is RoutePolicy.FarmWorkers && !development.Open)
+            {
+                return formWorkers.Objection(context) is { } refusal ? refusal.WriteAsync(context) : PassAsync(context, Caller.Anonymous);
+            }
+
             if (policy is not (RoutePolicy.Family or RoutePolicy.FarmWorkers) || !development.Open) return TokenRequired.WriteAsync(context);
             if (development.Objection(context) is { } objection)
             {

@@ -9,7 +9,7 @@ public enum RoutePolicy
     Family,
     /// <summary>A worker or an admin, in development too.</summary>
     Agents,
-    /// <summary>Workers that speak by forms and have no token: as a family's route.</summary>
+    /// <summary>Workers that speak by forms and have no token: in development as a family's route, elsewhere by <see cref="FormWorkerRule"/>.</summary>
     FarmWorkers,
 }
 
