@@ -30,6 +30,7 @@ public sealed class FormWorkers(
     {
         public long? Session;
         public long SeenAt = long.MinValue;
+        public int Changes;
         public long Job;
         public ProgressReader? Progress;
     }
@@ -290,8 +291,10 @@ public sealed class FormWorkers(
     /// <summary>Adds the write of what the worker says, when the last is old enough.</summary>
     private void Seen(NpgsqlBatch batch, FormCall call, Known known)
     {
-        var last = Volatile.Read(ref known.SeenAt);
-        if (last != long.MinValue && clock.GetElapsedTime(last) < SeenEvery) return;
+        var (last, changes) = (Volatile.Read(ref known.SeenAt), directory.Changes);
+        // One that an operator has removed is listed again with its next call.
+        if (last != long.MinValue && clock.GetElapsedTime(last) < SeenEvery && known.Changes == changes) return;
+        known.Changes = changes;
         Volatile.Write(ref known.SeenAt, clock.GetTimestamp());
         batch.BatchCommands.Add(SeenCommand(call));
     }

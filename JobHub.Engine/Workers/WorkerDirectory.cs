@@ -33,6 +33,11 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
     private FrozenDictionary<string, WorkerSettings> _settings = FrozenDictionary<string, WorkerSettings>.Empty;
     private long _readAt = long.MinValue;
 
+    private int _changes;
+
+    /// <summary>Grows with each change that was made through this process.</summary>
+    internal int Changes => Volatile.Read(ref _changes);
+
     /// <summary>What operators have set of a worker, at most a second old.</summary>
     public async ValueTask<WorkerSettings> SettingsOfAsync(string name, CancellationToken ct)
     {
@@ -189,7 +194,11 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
         return (string?)await command.ExecuteScalarAsync(ct);
     }
 
-    private void Forget() => Volatile.Write(ref _readAt, long.MinValue);
+    private void Forget()
+    {
+        Volatile.Write(ref _readAt, long.MinValue);
+        Interlocked.Increment(ref _changes);
+    }
 
     private bool IsFresh() => Volatile.Read(ref _readAt) is var readAt && readAt != long.MinValue && clock.GetElapsedTime(readAt) < Fresh;
 
