@@ -28,16 +28,17 @@ public sealed class Explain(NpgsqlDataSource database)
     public async Task<Waiting?> JobAsync(JobId id, CancellationToken ct)
     {
         long number;
-        bool paused;
+        bool paused, tree;
         Requirement needs;
         await using (var command = database.CreateCommand("""
-            SELECT j.number, j.paused, c.affinity, c.gpus, c.cpus, c.memory, c.mount FROM job j JOIN requirement_class c ON c.id = j.class WHERE j.id = $1 AND j.state < 4 AND j.stop = 0
+            SELECT j.number, j.paused, c.affinity, c.gpus, c.cpus, c.memory, c.mount, j.family = 3
+            FROM job j JOIN requirement_class c ON c.id = j.class WHERE j.id = $1 AND j.state < 4 AND j.stop = 0 AND j.deleted_at IS NULL
             """))
         {
             command.Parameters.AddWithValue(id.Value);
             await using var reader = await command.ExecuteReaderAsync(ct);
             if (!await reader.ReadAsync(ct)) return null;
-            (number, paused) = (reader.GetInt64(0), reader.GetBoolean(1));
+            (number, paused, tree) = (reader.GetInt64(0), reader.GetBoolean(1), reader.GetBoolean(7));
             var mount = reader.GetString(6);
             needs = new(reader.GetFieldValue<string[]>(2), reader.GetInt32(3), reader.GetInt32(4), reader.GetInt64(5), mount.Length == 0 ? null : mount);
         }
@@ -59,10 +60,34 @@ public sealed class Explain(NpgsqlDataSource database)
         }
 
         if (held) return null;
+        if (tree && await InTreeAsync(number, ct) is { } above) return above;
         if (paused) return new(WaitReasons.Paused, "The job is paused. Resume it.");
         if (ready) return WhyUnclaimed(needs, await OffersAsync(ct));
         if (until is { } time) return new(WaitReasons.Backoff, $"Its last attempt failed; the next begins at {time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture)}.", time);
         return blocked ? new(WaitReasons.Dependencies, "What is left of it waits for tasks before it.") : null;
+    }
+
+    /// <summary>What a job of a tree waits for by its place there: a pause, or what it or a group above depends on. The nearest one is named.</summary>
+    private async Task<Waiting?> InTreeAsync(long number, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            WITH RECURSIVE chain AS (
+                SELECT number, parent, paused, 0 AS height FROM job WHERE number = $1
+                UNION ALL SELECT p.number, p.parent, p.paused, c.height + 1 FROM chain c JOIN job p ON p.number = c.parent)
+            SELECT c.number, c.paused, o.number, o.state FROM chain c
+            LEFT JOIN LATERAL (
+                SELECT o.number, o.state FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = c.number AND o.state <> 4 ORDER BY o.state DESC, o.number LIMIT 1) o ON true
+            WHERE c.paused OR o.number IS NOT NULL ORDER BY c.paused DESC, c.height LIMIT 1
+            """);
+        command.Parameters.AddWithValue(number);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return null;
+        var at = reader.GetInt64(0);
+        if (reader.GetBoolean(1)) return new(WaitReasons.Paused, at == number ? "The job is paused. Start it." : Text($"Group {at} above it is paused. Start that group."));
+        var (on, state) = (reader.GetInt64(2), (JobState)reader.GetInt16(3));
+        var who = at == number ? "It depends" : Text($"Group {at} above it depends");
+        return new(WaitReasons.Dependencies, state is JobState.Failed or JobState.Canceled
+            ? Text($"{who} on job {on}, which has failed. Reset or start job {on}, or take the dependency away.") : Text($"{who} on job {on}, which has not succeeded yet."));
     }
 
     private static Waiting WhyUnclaimed(Requirement needs, List<Offer> workers)

@@ -102,7 +102,7 @@ public sealed class JobReader(NpgsqlDataSource database)
     /// <summary>One job, or null.</summary>
     public async Task<JobView?> GetAsync(JobId id, CancellationToken ct)
     {
-        await using var command = database.CreateCommand(JobColumns + " WHERE j.id = $1");
+        await using var command = database.CreateCommand(JobColumns + " WHERE j.id = $1 AND j.deleted_at IS NULL");
         command.Parameters.AddWithValue(id.Value);
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct) ? ReadJob(reader) : null;
@@ -210,7 +210,7 @@ public sealed class JobReader(NpgsqlDataSource database)
 
     private static string ConditionsOf(JobFilter filter, NpgsqlParameterCollection parameters)
     {
-        var where = new List<string>();
+        var where = new List<string> { "j.deleted_at IS NULL" };
         void Where(string condition, object value)
         {
             parameters.AddWithValue(value);

@@ -11,10 +11,11 @@ internal static class ValuePlans
     private const string Sql = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)";
 
     /// <summary>Runs a statement so planned. The connection is the caller's to dispose, after the reader.</summary>
-    public static async Task<NpgsqlDataReader> ReadAsync(NpgsqlConnection connection, NpgsqlBatchCommand statement, CancellationToken ct)
+    /// <param name="keyed">A page: its rows are reached by key, in the order of the page, however many more there are.</param>
+    public static async Task<NpgsqlDataReader> ReadAsync(NpgsqlConnection connection, NpgsqlBatchCommand statement, CancellationToken ct, bool keyed = false)
     {
         await using var batch = new NpgsqlBatch(connection);
-        batch.BatchCommands.Add(new(Sql));
+        batch.BatchCommands.Add(new(keyed ? $"{Sql}, * FROM ({KeyedPlans.Sql}) keyed" : Sql));
         batch.BatchCommands.Add(statement);
         var reader = await batch.ExecuteReaderAsync(ct);
         await reader.NextResultAsync(ct);

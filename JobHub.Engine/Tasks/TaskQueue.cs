@@ -18,7 +18,7 @@ public sealed record Success(long TaskId, Guid Token, int? ExitCode, float CpuSe
 public sealed class TaskQueue(NpgsqlDataSource database)
 {
     // A row that a pause or stop has not reached yet is not given: the job's intent is looked up by its key for each row that is about to be taken, and while a subtree
-    // is being changed that of the groups above it too.
+    // is being changed that of the groups above it too: of the first rows only, for a hundred thousand of a group that has just been paused may stand in front.
     // The rows are locked when they are picked and therefore stay where they are: they are updated by their place, whatever the statistics of the table say just now.
     // A resend of a claim (same claim id) finds what it was given and takes nothing more.
     private const string Prior = "prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4)";
@@ -27,7 +27,8 @@ public sealed class TaskQueue(NpgsqlDataSource database)
         SELECT q.ctid AS at, q.task_id, q.rank FROM live q
         WHERE q.class = fit.class AND q.claimable
           AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
-          AND (NOT EXISTS (SELECT FROM tree_change) OR tree_allows(q.task_id >> 20))
+          AND (NOT EXISTS (SELECT FROM tree_change)
+               OR (q.ctid = ANY (ARRAY (SELECT w.ctid FROM live w WHERE w.class = fit.class AND w.claimable ORDER BY w.rank DESC, w.task_id LIMIT 500 + $2)) AND tree_allows(q.task_id >> 20)))
           AND (q.avoid IS NULL OR q.avoid <> $5)
         ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED
         """;

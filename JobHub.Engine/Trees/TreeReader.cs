@@ -83,17 +83,21 @@ public sealed class TreeReader(NpgsqlDataSource database)
         if (filter.User is { } user) inner.Add($"coalesce(j.caller, '') = ${Add(user)}");
         if (filter.Project is { } project) inner.Add($"j.project = ${Add(project)}");
         if (filter.Text is { } text) inner.Add($"strpos(lower(coalesce(j.title, '')), lower(${Add(text)})) > 0");
+        // What runs is little: leaves that do not are left out before anything is joined to them.
+        if (filter.State == JobState.Running) inner.Add("(j.is_group OR j.number = ANY (ARRAY (SELECT task_id >> 20 FROM live WHERE session_id IS NOT NULL AND run IS NOT NULL)))");
         var outer = new List<string>();
         if (filter.State is { } state) outer.Add($"({StateSql}) = ${Add((int)(state == JobState.Canceled ? JobState.Failed : state))}");
         if (filter.Pending is { } pending) outer.Add($"(waits OR $2) = ${Add(pending)}");
         var limit = filter.Limit is { } n ? $" LIMIT ${Add(n)}" : "";
-        // Without a filter over states the page is cut before anything is joined to it; $1 and $2 are then mentioned all the same.
+        // Which jobs the page has is known before anything is joined to them, unless their states decide. $1 and $2 are mentioned also where no filter over states asks for them.
+        var early = outer.Count == 0;
         statement.CommandText = $"""
-            {Rolled}
-            SELECT * FROM ({JobColumns} WHERE {string.Join(" AND ", inner)} ORDER BY j.number) v
-            WHERE ($1::boolean OR $2::boolean OR true){string.Concat(outer.Select(o => " AND " + o))} ORDER BY number{limit}
+            {Rolled},
+            page AS MATERIALIZED (SELECT j.number AS n FROM job j WHERE {string.Join(" AND ", inner)} ORDER BY j.number{(early ? limit : "")})
+            SELECT * FROM ({JobColumns} JOIN page ON page.n = j.number) v
+            WHERE ($1::boolean OR $2::boolean OR true){string.Concat(outer.Select(o => " AND " + o))} ORDER BY number{(early ? "" : limit)}
             """;
-        await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
+        await using var reader = await ValuePlans.ReadAsync(connection, statement, ct, keyed: true);
         while (await reader.ReadAsync(ct)) yield return ReadJob(reader, chain);
 
         int Add(object value)
@@ -169,9 +173,11 @@ public sealed class TreeReader(NpgsqlDataSource database)
         ArgumentNullException.ThrowIfNull(ids);
         await using var connection = await database.OpenConnectionAsync(ct);
         var chains = await TreeChains.ReadAsync(connection, ids, ct);
-        await using var command = new NpgsqlCommand($"{Rolled} {JobColumns} WHERE j.number = ANY($1) AND j.family = 3 ORDER BY j.number", connection);
-        command.Parameters.Add(new() { Value = ids, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
-        await using var reader = await command.ExecuteReaderAsync(ct);
+        var statement = new NpgsqlBatchCommand($"{Rolled} {JobColumns} WHERE j.number = ANY($1) AND j.family = 3 ORDER BY j.number");
+        statement.Parameters.Add(new() { Value = ids, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new(KeyedPlans.Sql), statement } };
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
         while (await reader.ReadAsync(ct))
         {
             if (!chains.TryGetValue(reader.GetInt64(1), out var path) || path.Groups.Any(g => g.Deleted)) continue;

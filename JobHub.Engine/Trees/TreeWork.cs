@@ -127,14 +127,14 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
             WITH {Placed},
             jobs AS (UPDATE job j SET class = p.class, rank = p.rank FROM placed p WHERE j.number = p.number AND (j.class <> p.class OR j.rank <> p.rank)),
             rows AS MATERIALIZED (
-                SELECT l.task_id, l.session_id IS NOT NULL AS held, l.stop FROM placed p JOIN live l ON l.task_id = p.number << 20 AND NOT l.speculative
+                SELECT l.task_id, l.session_id IS NOT NULL AS held, l.stop, p.class, p.rank, p.paused, p.waits FROM placed p JOIN live l ON l.task_id = p.number << 20 AND NOT l.speculative
                 WHERE l.class <> p.class OR l.rank <> p.rank OR l.paused <> p.paused OR (l.session_id IS NULL AND (l.state = 0) <> p.waits) ORDER BY l.task_id FOR UPDATE OF l),
             changed AS (
-                UPDATE live l SET class = p.class, rank = p.rank, paused = p.paused,
-                    state = CASE WHEN r.held THEN l.state WHEN p.waits THEN 0 ELSE 1 END,
-                    claimable = NOT r.held AND NOT p.waits AND NOT p.paused AND l.not_before IS NULL,
-                    stop = CASE WHEN r.held AND p.paused AND l.stop = 0 THEN $6 ELSE l.stop END
-                FROM rows r, placed p WHERE l.task_id = r.task_id AND NOT l.speculative AND p.number = r.task_id >> 20
+                UPDATE live l SET class = r.class, rank = r.rank, paused = r.paused,
+                    state = CASE WHEN r.held THEN l.state WHEN r.waits THEN 0 ELSE 1 END,
+                    claimable = NOT r.held AND NOT r.waits AND NOT r.paused AND l.not_before IS NULL,
+                    stop = CASE WHEN r.held AND r.paused AND l.stop = 0 THEN $6 ELSE l.stop END
+                FROM rows r WHERE l.task_id = r.task_id AND NOT l.speculative
                 RETURNING l.claimable, l.stop <> r.stop AS told)
             SELECT coalesce(bool_or(claimable), false), coalesce(bool_or(told), false) FROM changed
             """, [.. await PlacesAsync(leaves, ct), StopOrders.Stored(StopReason.Paused)]);
@@ -147,30 +147,29 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
         await using var command = Command($"""
             WITH {Placed},
             gone AS (
-                DELETE FROM task t USING placed p WHERE t.id = p.number << 20 AND ($6 <> 2 AND t.state IN (4, 5, 6) OR t.state IN (5, 6)) RETURNING t.id, t.state),
+                DELETE FROM task t USING placed p WHERE t.id = p.number << 20 AND ($6 <> 2 AND t.state IN (4, 5, 6) OR t.state IN (5, 6))
+                RETURNING t.id AS task_id, t.state, p.class, p.rank, p.paused, p.waits, coalesce((SELECT max(a.number) FROM attempt a WHERE a.task_id = t.id), 0) AS attempt),
             queued AS (
                 INSERT INTO live (task_id, class, rank, state, claimable, attempt, paused, run)
-                SELECT g.id, p.class, p.rank, CASE WHEN p.waits THEN 0 ELSE 1 END, NOT p.waits AND NOT p.paused,
-                       coalesce((SELECT max(a.number) FROM attempt a WHERE a.task_id = g.id), 0), p.paused, 0
-                FROM gone g JOIN placed p ON p.number = g.id >> 20 RETURNING task_id, attempt, claimable),
+                SELECT task_id, class, rank, CASE WHEN waits THEN 0 ELSE 1 END, NOT waits AND NOT paused, attempt, paused, 0 FROM gone RETURNING claimable),
             rows AS MATERIALIZED (
-                SELECT l.task_id, l.attempt, l.session_id IS NOT NULL AS held FROM placed p JOIN live l ON l.task_id = p.number << 20 AND NOT l.speculative
+                SELECT l.task_id, l.attempt, l.session_id IS NOT NULL AS held, p.class, p.rank FROM placed p JOIN live l ON l.task_id = p.number << 20 AND NOT l.speculative
                 JOIN job j ON j.number = p.number WHERE $6 = 1 AND (l.attempt > 0 OR j.stop <> 0) ORDER BY l.task_id FOR UPDATE OF l),
             again AS (
                 UPDATE live l SET stop = CASE WHEN r.held THEN $7 ELSE 0 END, not_before = NULL, claimable = NOT r.held AND l.state = 1 AND NOT l.paused
-                FROM rows r WHERE l.task_id = r.task_id AND NOT l.speculative RETURNING l.task_id, l.attempt, l.claimable, r.held),
-            begun AS (SELECT task_id, attempt FROM queued UNION ALL SELECT task_id, attempt FROM again),
+                FROM rows r WHERE l.task_id = r.task_id AND NOT l.speculative RETURNING l.task_id, l.attempt, l.claimable, r.held, r.class, r.rank),
+            begun AS (SELECT task_id, attempt, class, rank, state FROM gone UNION ALL SELECT task_id, attempt, class, rank, NULL FROM again),
             jobs AS (
                 UPDATE job j SET state = 0, stop = 0, error = NULL, started_at = NULL, ended_at = NULL, cancel_requested_at = NULL, dirty = false, reset_at = clock_timestamp(),
-                    charged_from = b.attempt, shown_from = CASE WHEN $6 = 3 THEN j.shown_from ELSE b.attempt END, class = p.class, rank = p.rank
-                FROM begun b JOIN placed p ON p.number = b.task_id >> 20 WHERE j.number = p.number RETURNING j.number),
+                    charged_from = b.attempt, shown_from = CASE WHEN $6 = 3 THEN j.shown_from ELSE b.attempt END, class = b.class, rank = b.rank
+                FROM begun b WHERE j.number = b.task_id >> 20 RETURNING j.number),
             noted AS (
                 INSERT INTO ledger (job, kind, payload, succeeded, failed, canceled)
-                SELECT b.task_id >> 20, CASE WHEN $6 = 3 THEN 'job-started-again' ELSE 'job-reset' END, NULL,
-                       CASE WHEN g.state = 4 THEN -1 ELSE 0 END, CASE WHEN g.state = 5 THEN -1 ELSE 0 END, CASE WHEN g.state = 6 THEN -1 ELSE 0 END
-                FROM begun b LEFT JOIN gone g ON g.id = b.task_id ORDER BY b.task_id),
+                SELECT task_id >> 20, CASE WHEN $6 = 3 THEN 'job-started-again' ELSE 'job-reset' END, NULL,
+                       CASE WHEN state = 4 THEN -1 ELSE 0 END, CASE WHEN state = 5 THEN -1 ELSE 0 END, CASE WHEN state = 6 THEN -1 ELSE 0 END
+                FROM begun ORDER BY task_id),
             blocked AS (
-                INSERT INTO tree_change (root, kind) SELECT DISTINCT d.job, 0 FROM gone g JOIN dependency d ON d.dependency = g.id >> 20 WHERE g.state = 4)
+                INSERT INTO tree_change (root, kind) SELECT DISTINCT d.job, 0 FROM gone g JOIN dependency d ON d.dependency = g.task_id >> 20 WHERE g.state = 4)
             SELECT EXISTS (SELECT FROM queued WHERE claimable) OR EXISTS (SELECT FROM again WHERE claimable), EXISTS (SELECT FROM again WHERE held)
             """, [.. await PlacesAsync(leaves, ct), (short)kind, StopOrders.Stored(StopReason.Restarted)]);
         await ReadChangedAsync(command, ct);

@@ -1,13 +1,12 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
-using JobHub.Engine.Tests.Tasks;
 using JobHub.Engine.Trees;
 using JobHub.Testing;
 using Xunit;
 
 namespace JobHub.Engine.Tests.Trees;
 
-public sealed class DependencyTests(EngineFixture fixture) : TreeTestBase(fixture)
+public sealed class DependencyTests(TreeFixture fixture) : TreeTestBase(fixture)
 {
     [Fact]
     public async Task Dependency_OnAGroup_HoldsAllBelowUntilItHasSucceeded()
@@ -111,5 +110,31 @@ public sealed class DependencyTests(EngineFixture fixture) : TreeTestBase(fixtur
         Assert.Equal("dependency-cycle", Assert.IsType<TreeResult.Conflict>(await Trees.EditAsync([new TreeEdit(c) { Parent = b }], "test", None)).Code);
         Assert.Equal((0, 0), ((await GetAsync(b)).Parent, (await GetAsync(c)).Parent));
         Assert.Equal(1, (await GetAsync(b)).Leaves.Total);
+    }
+
+    [Fact]
+    public async Task Explain_OfAJobInATree_NamesThePauseOrTheDependencyAboveIt()
+    {
+        var tag = Tag();
+        var first = await LeafAsync(affinity: tag);
+        var group = await GroupAsync(affinity: tag, dependencies: first);
+        var leaf = await LeafAsync(group);
+        var id = (await GetAsync(leaf)).Id;
+        async Task<Waiting?> WhyAsync() => await Hub.Get<Explain>().JobAsync(id, None);
+        var waiting = await WhyAsync();
+        Assert.Equal(WaitReasons.Dependencies, waiting!.Reason);
+        Assert.Contains($"Group {group} above it depends on job {first}", waiting.Message, StringComparison.Ordinal);
+        await Trees.PauseAsync([group], "test", None);
+        waiting = await WhyAsync();
+        Assert.Equal(WaitReasons.Paused, waiting!.Reason);
+        Assert.Contains($"Group {group}", waiting.Message, StringComparison.Ordinal);
+        await Trees.StartAsync([group], "test", None);
+        var worker = await Hub.OpenAsync($"explain-{tag}", affinity: [[tag]]);
+        await EndAsync(worker, await ClaimAsync(worker, 1), AttemptOutcome.Failed);
+        await Eventually.TrueAsync(async () => (await WhyAsync())!.Message.Contains("has failed", StringComparison.Ordinal), "the failure is named");
+        await Trees.ResetAsync([first], false, "test", None);
+        await EndAsync(worker, await ClaimAsync(worker, 1));
+        await ClaimAsync(worker, 1);
+        Assert.Null(await WhyAsync());
     }
 }

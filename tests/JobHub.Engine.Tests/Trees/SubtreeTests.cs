@@ -1,14 +1,13 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
-using JobHub.Engine.Tests.Tasks;
 using JobHub.Engine.Trees;
 using JobHub.Testing;
 using Xunit;
 
 namespace JobHub.Engine.Tests.Trees;
 
-public sealed class SubtreeTests(EngineFixture fixture) : TreeTestBase(fixture)
+public sealed class SubtreeTests(TreeFixture fixture) : TreeTestBase(fixture)
 {
     [Fact]
     public async Task Pause_OfAGroup_StopsWhatRunsAndGivesNothingOut()

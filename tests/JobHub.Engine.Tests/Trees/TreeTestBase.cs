@@ -1,7 +1,6 @@
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
-using JobHub.Engine.Tests.Tasks;
 using JobHub.Engine.Trees;
 using JobHub.Engine.Workers;
 using JobHub.Testing;
@@ -10,8 +9,18 @@ using Xunit;
 
 namespace JobHub.Engine.Tests.Trees;
 
+/// <summary>A hub whose sessions outlive a test: their workers are the tests themselves, and renew nothing.</summary>
+public sealed class TreeFixture : IAsyncLifetime
+{
+    public EngineHost Hub { get; private set; } = null!;
+
+    public async Task InitializeAsync() => Hub = await EngineHost.StartAsync(settings: new() { ["JobHub:Lease:Duration"] = "00:10:00" });
+
+    public async Task DisposeAsync() => await Hub.DisposeAsync();
+}
+
 /// <summary>Trees over the engine alone: workers are sessions that the test opens and reports for.</summary>
-public abstract class TreeTestBase(EngineFixture fixture) : IClassFixture<EngineFixture>
+public abstract class TreeTestBase(TreeFixture fixture) : IClassFixture<TreeFixture>
 {
     protected static CancellationToken None => CancellationToken.None;
     protected EngineHost Hub => fixture.Hub;
