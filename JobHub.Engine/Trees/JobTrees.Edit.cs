@@ -16,7 +16,6 @@ public sealed partial class JobTrees
     {
         ArgumentNullException.ThrowIfNull(edits);
         if (edits.Count == 0) return new TreeResult.Done([]);
-        if (await DeclareAsync(edits.Select(e => e.Affinity ?? ""), ct) is { } full) return full;
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         await TreeLocks.TakeAsync(connection, TreeLocks.ChangeSql, ct);
@@ -26,6 +25,7 @@ public sealed partial class JobTrees
             if (await EditAsync(connection, edit, e, ct) is { } refusal) return refusal;
         }
 
+        if (await DeclareAsync(edits.Select(e => e.Affinity ?? ""), ct) is { } full) return full;
         var begun = await edit.StoreAsync(ct);
         await transaction.CommitAsync(ct);
         wakeups.Upkeep();

@@ -18,7 +18,6 @@ public sealed partial class JobTrees(NpgsqlDataSource database, RequirementClass
     {
         ArgumentNullException.ThrowIfNull(jobs);
         ArgumentNullException.ThrowIfNull(who);
-        if (await DeclareAsync(jobs.Select(j => j.Affinity), ct) is { } full) return full;
         var depends = jobs.Any(j => j.Dependencies.Count > 0);
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
@@ -45,6 +44,8 @@ public sealed partial class JobTrees(NpgsqlDataSource database, RequirementClass
             }
         }
 
+        // Names have few slots: what is refused takes none.
+        if (await DeclareAsync(jobs.Select(j => j.Affinity), ct) is { } full) return full;
         var specs = new JobSpec[jobs.Count];
         var ids = new int[jobs.Count];
         for (var i = 0; i < specs.Length; i++)

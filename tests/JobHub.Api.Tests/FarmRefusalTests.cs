@@ -230,4 +230,16 @@ public sealed class FarmRefusalTests(HubFixture fixture)
         Assert.Equal(roots, await Client.IdsAsync("/api/jobs"));
         Assert.Equal(jobs, await Task.WhenAll(watched.Select(id => Client.GetStringAsync($"/api/jobs/{id}"))));
     }
+    [Fact]
+    public async Task RefusedJobs_TakeNoAffinitySlots()
+    {
+        foreach (var (method, body) in ((string, string)[])[("PUT", """{"parent":999999999,"affinity":"NEVER1"}"""), ("PUT", """{"dependencies":[999999999],"command":"true","affinity":"NEVER2"}"""),
+            ("POST", """{"999999999":{"affinity":"NEVER3"}}""")])
+        {
+            using var answer = await Client.FarmAsync(method, "/api/jobs", body);
+            Assert.Equal(HttpStatusCode.NotFound, answer.StatusCode);
+        }
+
+        Assert.DoesNotContain("NEVER", await Client.GetStringAsync("/api/affinities"));
+    }
 }
