@@ -139,7 +139,8 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
             DateTime.SpecifyKind(held.LeasedAt, DateTimeKind.Utc), Null(ending.ExitCode, NpgsqlDbType.Integer), Null(ending.Signal, NpgsqlDbType.Integer),
             Null(error, NpgsqlDbType.Text), (float)ending.CpuSeconds, ending.PeakMemory, Null(ending.Log?.Inline, NpgsqlDbType.Bytea), Null(ending.Log?.Key, NpgsqlDbType.Text),
             ending.Log?.Size ?? 0, Null(ending.Log?.Gaps is { Length: > 0 } g ? JsonSerializer.Serialize(g, EngineJson.Default.LogGapArray) : null, NpgsqlDbType.Text),
-            Null(held.Run, NpgsqlDbType.Bigint), held.Progress);
+            // Taken ahead and given back, or never heard of: the worker began nothing, and nobody is told of a run.
+            Null(ending.Error?.Type is "not-started" or "claim-not-received" ? null : held.Run, NpgsqlDbType.Bigint), held.Progress);
         Add(batch, "INSERT INTO discard (task_id, token, attempt) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", held.TaskId, held.Token, held.Attempt);
         var failed = outcome is AttemptOutcome.Failed or AttemptOutcome.TimedOut or AttemptOutcome.OutOfMemory ? 1 : 0;
         Add(batch, """

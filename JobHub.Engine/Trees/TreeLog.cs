@@ -24,7 +24,7 @@ public sealed class TreeLog(NpgsqlDataSource database, LogReader logs)
         LEFT JOIN LATERAL (
             SELECT number, token, session_id, outcome, started_at, ended_at, exit_code, signal, error, log_size,
                    CASE WHEN length(log_inline) > 0 THEN get_byte(log_inline, length(log_inline) - 1) = 10 END AS closed
-            FROM attempt WHERE task_id = $1 << 20 AND number > j.shown_from
+            FROM attempt WHERE task_id = $1 << 20 AND number > j.shown_from AND run IS NOT NULL
             UNION ALL
             SELECT attempt, token, session_id, NULL, leased_at, NULL, NULL, NULL, NULL,
                    coalesce((SELECT max("offset" + length(bytes)) FROM live_log o WHERE o.task_id = l.task_id AND o.token = l.token), 0), NULL

@@ -46,7 +46,7 @@ public sealed class TreeReader(NpgsqlDataSource database)
         LEFT JOIN task t ON t.id = j.number << 20
         LEFT JOIN LATERAL (
             SELECT a.started_at, a.ended_at, a.session_id, a.progress, count(*) FILTER (WHERE a.outcome IN (0, 1, 3, 6)) OVER () AS runs
-            FROM attempt a WHERE a.task_id = j.number << 20 AND a.number > j.shown_from ORDER BY a.number DESC LIMIT 1) a ON true
+            FROM attempt a WHERE a.task_id = j.number << 20 AND a.number > j.shown_from AND a.run IS NOT NULL ORDER BY a.number DESC LIMIT 1) a ON true
         LEFT JOIN LATERAL (
             SELECT s.worker, s.lease_until AS seen_at FROM worker_session s
             WHERE s.id = CASE WHEN l.session_id IS NOT NULL AND l.stop = 0 THEN l.session_id ELSE a.session_id END) s ON true

@@ -23,6 +23,14 @@ public sealed class HubClient(HttpClient http, IOptions<WebSettings> settings)
         return GetAsync<HubPage<HubJob>>(query.ToString(), cancellationToken);
     }
 
+    /// <summary>The jobs of a group, newest first.</summary>
+    public Task<HubPage<HubJob>?> ChildrenAsync(string group, string? after, CancellationToken cancellationToken)
+    {
+        var query = new StringBuilder($"/hub/v1/jobs?limit=100&parent={Uri.EscapeDataString(group)}");
+        Append(query, "after", after);
+        return GetAsync<HubPage<HubJob>>(query.ToString(), cancellationToken);
+    }
+
     /// <summary>Null when there is no such job.</summary>
     public Task<HubJob?> JobAsync(string id, CancellationToken cancellationToken) => GetAsync<HubJob>($"/hub/v1/jobs/{Uri.EscapeDataString(id)}", cancellationToken);
 

@@ -23,7 +23,17 @@ public sealed record HubJob
     public DateTimeOffset? StartedAt { get; init; }
     public DateTimeOffset? EndedAt { get; init; }
     public HubError? Error { get; init; }
+    /// <summary>The group it is in.</summary>
+    public string? Parent { get; init; }
+    public bool IsGroup { get; init; }
+    /// <summary>Of a group: all jobs with a task below it.</summary>
+    public HubLeafCounts? Leaves { get; init; }
     public HubTaskCounts Tasks { get; init; } = new();
+    /// <summary>What its bar shows: its own tasks, or the jobs below a group.</summary>
+    public HubTaskCounts Counted => Leaves is not { } leaves ? Tasks : new()
+    {
+        Total = leaves.Total, Succeeded = leaves.Succeeded, Failed = leaves.Failed, Running = leaves.Running, Ready = leaves.Total - leaves.Succeeded - leaves.Failed - leaves.Running,
+    };
     public Dictionary<string, long> Counters { get; init; } = [];
 }
 
@@ -49,6 +59,9 @@ public sealed record HubTaskCounts
     public int Canceled { get; init; }
     public int Skipped { get; init; }
 }
+
+/// <summary>A group's jobs by state; those in none of the three wait.</summary>
+public sealed record HubLeafCounts(int Total, int Running, int Succeeded, int Failed);
 
 /// <summary>A task of a job.</summary>
 public sealed record HubTask

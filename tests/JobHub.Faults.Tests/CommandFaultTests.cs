@@ -21,7 +21,7 @@ public class CommandFaultTests(ITestOutputHelper output)
     public async Task Commands_WhenAProcessIsKilled_EndOnceWithOneAttemptsFiles(int seed, string victim)
     {
         await using var hub = await FaultHub.StartAsync(new HubOptions { Slots = 3 });
-        await using var spare = victim == "worker" ? await SpareWorker.StartAsync(hub, "spare", 2) : null;
+        await using var spare = victim == "worker" ? await SpareWorker.StartAsync(hub.Process, "spare", 2) : null;
         var submitting = SubmitAllAsync(hub, seed);
         var random = new Random(seed);
         for (var kill = 0; kill < 4; kill++)

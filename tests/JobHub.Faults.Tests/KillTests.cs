@@ -1,3 +1,4 @@
+using JobHub.Testing;
 using JobHub.Faults.Tests.Hubs;
 using JobHub.Faults.Tests.Runs;
 using Xunit.Abstractions;
@@ -42,7 +43,7 @@ internal static class KillRun
     {
         await using var hub = await FaultHub.StartAsync();
         // What a killed worker ran is to run elsewhere.
-        await using var spare = kind == FaultKind.KillWorker ? await SpareWorker.StartAsync(hub, "spare", 2) : null;
+        await using var spare = kind == FaultKind.KillWorker ? await SpareWorker.StartAsync(hub.Process, "spare", 2) : null;
         await new FaultRun(hub, seed, output).RunAsync(new Dictionary<FaultKind, int> { [kind] = FaultHub.IsLong ? 50 : 5 });
     }
 }
