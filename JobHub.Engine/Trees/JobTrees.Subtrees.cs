@@ -63,13 +63,14 @@ public sealed partial class JobTrees
     private sealed class Intents(NpgsqlConnection connection, string caller)
     {
         private readonly List<(TreeChangeKind Kind, long Root)> _changes = [];
+        private readonly HashSet<(TreeChangeKind Kind, long Root)> _added = [];
         private readonly List<(string Kind, long Job)> _notes = [];
         private readonly List<(long Job, bool Paused)> _switches = [];
         private readonly List<long> _cut = [];
 
         public void Add(TreeChangeKind kind, long root)
         {
-            if (!_changes.Contains((kind, root))) _changes.Add((kind, root));
+            if (_added.Add((kind, root))) _changes.Add((kind, root));
         }
 
         public void Note(string kind, long job) => _notes.Add((kind, job));

@@ -366,4 +366,18 @@ public sealed class FarmJobTests(HubFixture fixture)
             await gone.IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
         }
     }
+
+    [Fact]
+    public async Task Description_NamesWhatAddressesAndBodiesHold()
+    {
+        using var answer = await Client.GetAsync("/openapi/farm.json");
+        var paths = (await answer.JsonAsync())["paths"]!;
+        string[] Names(string path, string method) => [.. paths[path]![method]!["parameters"]!.AsArray().Select(p => $"{p!["in"]}:{p["name"]}").Order()];
+        Assert.Equal(["query:after", "query:limit", "query:project", "query:q", "query:state", "query:user"], Names("/api/jobs", "get"));
+        Assert.Equal(["path:id", "query:offset", "query:tail"], Names("/api/jobs/{id}/log", "get"));
+        Assert.Equal(["query:project"], Names("/api/jobs", "put"));
+        Assert.Contains("query:cmd", Names("/json/addjob", "get"));
+        foreach (var (path, method) in ((string, string)[])[("/api/jobs", "put"), ("/api/jobs", "post"), ("/api/jobs", "delete"), ("/api/jobs/{id}/dependencies", "post"), ("/api/resetjobs", "post")])
+            Assert.NotNull(paths[path]![method]!["requestBody"]!["content"]!["application/json"]!["example"]);
+    }
 }

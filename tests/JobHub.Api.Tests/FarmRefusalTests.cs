@@ -180,6 +180,8 @@ public sealed class FarmRefusalTests(HubFixture fixture)
         Assert.Contains("50000 jobs", (string?)(await jobs.IsProblemAsync(HttpStatusCode.RequestEntityTooLarge, "too-many-jobs"))["detail"]);
         using var bytes = await Client.FarmAsync("PUT", "/api/jobs", "{\"title\":\"" + new string('x', 64 << 20) + "\"}");
         Assert.Contains("67108864 bytes", (string?)(await bytes.IsProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large"))["detail"]);
+        using var many = await Client.FarmAsync("POST", "/api/resetjobs", "[" + string.Concat(Enumerable.Repeat("1,", 50_001)) + "]");
+        await many.IsProblemAsync(HttpStatusCode.RequestEntityTooLarge, "too-many-jobs");
         using var ids = await Client.FarmAsync("POST", "/api/resetjobs", "[" + string.Join(',', Enumerable.Repeat("1000000", 600_000)) + "]");
         await ids.IsProblemAsync(HttpStatusCode.RequestEntityTooLarge, "body-too-large");
     }

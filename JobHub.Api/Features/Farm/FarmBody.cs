@@ -21,6 +21,9 @@ public static class FarmBody
     /// <summary>Jobs that one call makes or changes.</summary>
     public const int MostJobs = 50_000;
 
+    /// <summary>The refusal of more.</summary>
+    public static RefusedException TooMany() => new(413, "too-many-jobs", $"One call takes up to {MostJobs} jobs, and {LargeLimit} bytes where jobs are made or changed. Send the rest in another.");
+
     private static readonly JsonReaderOptions Options = new() { AllowTrailingCommas = true, MaxDepth = 16 };
 
     /// <summary>What was sent and the SHA-256 of its bytes; null when nothing was.</summary>

@@ -52,7 +52,7 @@ public static class FarmJobFields
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             var place = string.Create(CultureInfo.InvariantCulture, $"[{jobs.Count}]");
-            if (jobs.Count == FarmBody.MostJobs) throw TooMany();
+            if (jobs.Count == FarmBody.MostJobs) throw FarmBody.TooMany();
             if (reader.TokenType != JsonTokenType.StartObject) throw Problems.InvalidField(place, $"'{place}' must be a job's object.");
             jobs.Add(NewOf(ReadValues(ref reader, place, ignoreReadOnly: true)));
         }
@@ -70,7 +70,7 @@ public static class FarmJobFields
             var name = FarmTokens.Name(ref reader, "");
             var place = FarmTokens.Join("", name);
             if (!long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var id) || id == 0) throw Problems.InvalidField(place, $"'{place}' must be the id of a job.");
-            if (edits.Count == FarmBody.MostJobs) throw TooMany();
+            if (edits.Count == FarmBody.MostJobs) throw FarmBody.TooMany();
             reader.Read();
             if (reader.TokenType != JsonTokenType.StartObject) throw Problems.InvalidField(place, $"'{place}' must be an object of the fields to change.");
             if (!edits.TryAdd(id, EditOf(id, place, ReadValues(ref reader, place, ignoreReadOnly: false)))) throw FarmTokens.Repeated(place);
@@ -78,8 +78,6 @@ public static class FarmJobFields
 
         return [.. edits.Values];
     }
-
-    private static RefusedException TooMany() => new(413, "too-many-jobs", $"One call takes up to {FarmBody.MostJobs} jobs and {FarmBody.LargeLimit} bytes. Send the rest in another.");
 
     private static Values ReadValues(ref Utf8JsonReader reader, string place, bool ignoreReadOnly)
     {

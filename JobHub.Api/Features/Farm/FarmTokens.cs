@@ -39,7 +39,12 @@ public static class FarmTokens
         if (reader.TokenType != JsonTokenType.StartArray) throw Problems.InvalidField(field, $"'{field}' must be an array of job ids.");
         var ids = new List<long>();
         var index = 0;
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) ids.Add(Whole(ref reader, At(field, index++), 1, long.MaxValue));
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (index == FarmBody.MostJobs) throw FarmBody.TooMany();
+            ids.Add(Whole(ref reader, At(field, index++), 1, long.MaxValue));
+        }
+
         return [.. ids.Distinct()];
     }
 
