@@ -145,8 +145,8 @@ public sealed class AffinitySlots(NpgsqlDataSource database, TimeProvider clock)
         return await reader.ReadAsync(ct) ? (reader.GetString(0), reader.GetString(1)) : null;
     }
 
-    // Who reads and then names slots goes one after another; readers go on.
-    private const string LockSql = "SELECT pg_advisory_xact_lock(740751)";
+    // Who reads and then names slots goes one after another; readers go on. Not the lock of trees: who makes jobs holds that one when it declares their names.
+    private const string LockSql = "SELECT pg_advisory_xact_lock(740752)";
 
     private async ValueTask<FrozenDictionary<string, int>> SlotsAsync(CancellationToken ct)
     {
