@@ -19,7 +19,7 @@ public sealed partial class ReadmeTourTests
         string Shown(string command) => Assert.Single(steps, s => s.Block.Contains(command, StringComparison.Ordinal)).Output;
         Assert.Contains("\"name\":\"reducer.awk\",\"type\":\"streaming\"", Shown("program=@samples/wordcount/reducer.awk"));
         Assert.Contains("\"mProgram\":{\"name\":\"mapper.awk\"", Shown("Idempotency-Key"));
-        Assert.Contains("\"status\":\"completed\",\"progress\":1", Shown("until curl -s $HUB/api"));
+        Assert.Contains("\"status\":\"completed\",\"progress\":1", Shown("until curl -s $HUB/api/v1"));
         var tasks = Shown("tasks?limit=3");
         Assert.Equal(3, Regex.Count(tasks, "\"type\":\"mapper\""));
         Assert.Contains("event: job-submitted", tasks);
@@ -33,6 +33,10 @@ public sealed partial class ReadmeTourTests
         Assert.Contains("\"status\":\"COMPLETE\"", command);
         Assert.Contains("\"name\":\"sorted.txt\",\"type\":\"file\",\"size\":8", command);
         Assert.EndsWith("ada\nmia\n", command);
+        var shot = Shown("SHOT=");
+        Assert.Contains("\"state\":\"PENDING\"", shot);
+        Assert.Matches("\"state\":\"FINISHED\".*\"total_finished\":3", shot);
+        Assert.Contains("composed\\n", shot);
         Assert.Contains("\"type\":\"urn:jobhub:input-not-found\"", Shown("/no/such/file.txt"));
     }
 
