@@ -4,7 +4,7 @@ namespace JobHub.Engine.Workers;
 /// The lease of a form worker, which says by its calls alone how often it calls: four times the longest gap between its last five calls, at least eight seconds, and a minute
 /// until two gaps are known. By Postgres' clock, over <c>worker_session s</c> before this call is added to it.
 /// </summary>
-internal static class FormLease
+public static class FormLease
 {
     /// <summary>Adds this call, and keeps the last five.</summary>
     public const string CallsSql = "calls = (s.calls || clock_timestamp())[greatest(cardinality(s.calls) - 3, 1):]";
@@ -17,6 +17,11 @@ internal static class FormLease
                  s.calls[cardinality(s.calls) - 1] - s.calls[cardinality(s.calls) - 2], s.calls[cardinality(s.calls) - 2] - s.calls[cardinality(s.calls) - 3])) END
         """;
 
-    /// <summary>Renews the lease.</summary>
-    public const string RenewSql = $"lease_until = clock_timestamp() + ({LengthSql})";
+    /// <summary>
+    /// Renews the lease. It stands in an index, so it is moved four times a second at most and is up to a quarter of a second longer instead: a worker of tiny jobs calls
+    /// hundreds of times.
+    /// </summary>
+    public const string RenewSql = $"""
+        lease_until = CASE WHEN s.lease_until >= clock_timestamp() + ({LengthSql}) THEN s.lease_until ELSE clock_timestamp() + ({LengthSql}) + interval '250 milliseconds' END
+        """;
 }

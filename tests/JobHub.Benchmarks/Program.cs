@@ -8,6 +8,7 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
 {
     ["queue"] = DrainBenchmark.RunAsync,
     ["protocol"] = ProtocolBenchmark.RunAsync,
+    ["forms"] = FormBenchmark.RunAsync,
     ["exec"] = ExecBenchmark.RunAsync,
     ["enqueue"] = EnqueueBenchmark.RunAsync,
     ["list"] = ListBenchmark.RunAsync,

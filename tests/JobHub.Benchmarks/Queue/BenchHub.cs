@@ -48,6 +48,7 @@ internal sealed class BenchHub : IAsyncDisposable
                 "--environment=Production", $"--urls={hub.Address}",
                 $"--JobHub:Storage:Root={Path.Combine(folder, "store")}", $"--JobHub:Data={folder}", $"--JobHub:Secrets:Keys:bench={Convert.ToBase64String(new byte[32])}",
                 $"--JobHub:Auth:AdminTokenFile={hub.TokenFile}-admin", $"--JobHub:Auth:WorkerTokenFile={hub.TokenFile}", "--Logging:LogLevel:Default=Warning",
+                "--JobHub:Farm:WorkerProtocol=On",
             ];
             if (inside)
             {
