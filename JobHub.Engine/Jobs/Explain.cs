@@ -132,18 +132,19 @@ public sealed class Explain(NpgsqlDataSource database)
     private async Task<List<Offer>> OffersAsync(CancellationToken ct)
     {
         await using var command = database.CreateCommand("""
-            SELECT s.worker, s.slots, s.cpus, s.memory, s.gpus, s.affinity::text, s.mounts, coalesce(h.held, 0), coalesce(h.gpus, 0), coalesce(h.cpus, 0), coalesce(h.memory, 0)
+            SELECT s.worker, s.slots, s.cpus, s.memory, s.gpus, s.affinity::text, s.mounts, coalesce(h.held, 0), coalesce(h.gpus, 0), coalesce(h.cpus, 0), coalesce(h.memory, 0), w.affinity
             FROM worker_session s LEFT JOIN (
                 SELECT l.session_id, count(*)::int AS held, sum(c.gpus)::int AS gpus, sum(c.cpus)::int AS cpus, sum(c.memory)::bigint AS memory
                 FROM live l JOIN requirement_class c ON c.id = l.class WHERE l.session_id IS NOT NULL GROUP BY 1) h ON h.session_id = s.id
-            WHERE s.ended_at IS NULL AND s.lease_until > clock_timestamp() AND s.slots > 0
+            LEFT JOIN worker w ON w.name = s.worker
+            WHERE s.ended_at IS NULL AND s.lease_until > clock_timestamp() AND s.slots > 0 AND coalesce(w.active, true)
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         var offers = new List<Offer>();
         while (await reader.ReadAsync(ct))
         {
             offers.Add(new(reader.GetString(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt64(3), reader.GetInt32(4),
-                JsonSerializer.Deserialize(reader.GetString(5), EngineJson.Default.StringArrayArray) ?? [], reader.GetFieldValue<string[]>(6),
+                reader.IsDBNull(11) ? Workers.WorkerSessions.LinesOf(reader.GetString(5)) : Trees.TreeTags.LinesOf(reader.GetString(11)), reader.GetFieldValue<string[]>(6),
                 reader.GetInt32(7), reader.GetInt32(8), reader.GetInt32(9), reader.GetInt64(10)));
         }
 

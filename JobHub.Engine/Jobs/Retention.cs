@@ -130,6 +130,11 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
     // A task's id is (job number << 20) | index.
     private static readonly string[] OfTasks =
     [
+        // By the attempts' tokens, so before them.
+        """
+        delete from run_log where (token, "offset") in (
+            select r.token, r."offset" from attempt a join run_log r on r.token = a.token where a.task_id >= $1 << 20 and a.task_id < ($1 + 1) << 20 limit $2)
+        """,
         "delete from attempt where (task_id, number) in (select task_id, number from attempt where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",
         "delete from task where id in (select id from task where id >= $1 << 20 and id < ($1 + 1) << 20 limit $2)",
         "delete from live_log where (task_id, token, \"offset\") in (select task_id, token, \"offset\" from live_log where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",

@@ -30,11 +30,14 @@ public sealed class Sweeper(NpgsqlDataSource database, AttemptEndings endings, W
     private async Task ExpireAsync(CancellationToken ct)
     {
         // When nobody swept for three seconds the hub or its database was away, and workers could not renew: extend once instead of taking everything from everybody.
+        // Workers of forms call when they call; how often is learned anew, or the hub's absence would count as their silence.
         await using var command = database.CreateCommand("""
             WITH last AS (UPDATE upkeep u SET swept_at = clock_timestamp() FROM (SELECT swept_at FROM upkeep FOR UPDATE) o
                           RETURNING extract(epoch FROM clock_timestamp() - o.swept_at)::double precision AS away),
             extended AS (
-                UPDATE worker_session SET lease_until = greatest(lease_until, clock_timestamp() + $1::interval) FROM last
+                UPDATE worker_session SET lease_until = greatest(lease_until, clock_timestamp() + CASE WHEN calls IS NULL THEN $1::interval ELSE greatest($1::interval, interval '60 seconds') END),
+                    calls = CASE WHEN calls IS NULL THEN NULL ELSE '{}'::timestamptz[] END
+                FROM last
                 WHERE last.away > 3 AND ended_at IS NULL AND lease_until > clock_timestamp() - make_interval(secs => last.away) - $1::interval RETURNING id),
             expired AS (
                 UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'lease' FROM last
