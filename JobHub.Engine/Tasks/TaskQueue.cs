@@ -79,7 +79,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
 
     /// <summary>
     /// One leaf of a tree ($1: the classes that fit, best first) for a session ($2) that holds nothing. The first columns say whether the session is open and whether it holds
-    /// something; the others are null when nothing was given.
+    /// something; the others are null when nothing was given. The last is true when a row was found and another had just put it elsewhere: there is work, ask again.
     /// </summary>
     internal const string ClaimLeafSql = """
         WITH session AS MATERIALIZED (
@@ -98,7 +98,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
             UPDATE live SET claimable = false, state = 2, attempt = live.attempt + 1, session_id = $2, token = gen_random_uuid(), claim_id = gen_random_uuid(),
                             leased_at = clock_timestamp(), misses = 0, run = nextval('run_number')
             WHERE live.ctid = ANY (ARRAY (SELECT at FROM picked)) RETURNING live.task_id)
-        SELECT coalesce(s.is_open, false), coalesce(s.holds, false), t.task_id, j.details::text
+        SELECT coalesce(s.is_open, false), coalesce(s.holds, false), t.task_id, j.details::text, t.task_id IS NULL AND EXISTS (SELECT FROM picked)
         FROM (SELECT 1) one LEFT JOIN session s ON true LEFT JOIN taken t ON true LEFT JOIN job j ON j.number = t.task_id >> 20
         """;
 

@@ -22,6 +22,7 @@ public static class FormLease
     /// hundreds of times.
     /// </summary>
     public const string RenewSql = $"""
-        lease_until = CASE WHEN s.lease_until >= clock_timestamp() + ({LengthSql}) THEN s.lease_until ELSE clock_timestamp() + ({LengthSql}) + interval '250 milliseconds' END
+        lease_until = CASE WHEN s.lease_until - clock_timestamp() - ({LengthSql}) BETWEEN interval '0' AND interval '250 milliseconds' THEN s.lease_until
+                           ELSE clock_timestamp() + ({LengthSql}) + interval '250 milliseconds' END
         """;
 }

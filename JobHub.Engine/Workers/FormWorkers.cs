@@ -51,7 +51,7 @@ public sealed class FormWorkers(
                 continue;
             }
 
-            var (open, holds, job) = await ClaimAsync(call, known, session, fits, ct);
+            var (open, holds, again, job) = await ClaimAsync(call, known, session, fits, ct);
             if (job is not null)
             {
                 known.Job = job.Number;
@@ -62,7 +62,7 @@ public sealed class FormWorkers(
 
             if (holds) await GiveBackAsync(session, "worker-restarted", $"Worker {call.Host} asked for another job while it held this one.", ct);
             else if (!open) known.Session = null;
-            else return null;
+            else if (!again) return null;
         }
 
         return null;
@@ -156,7 +156,7 @@ public sealed class FormWorkers(
         return [.. (await classes.AllAsync(ct)).Select(c => (c.Key, Line: RequirementClasses.Fits(c.Value, lines, 0, 0, 0, []))).Where(c => c.Line is not null).OrderBy(c => c.Line).Select(c => c.Key)];
     }
 
-    private async Task<(bool Open, bool Holds, FormJob? Job)> ClaimAsync(FormCall call, Known known, long session, int[] fits, CancellationToken ct)
+    private async Task<(bool Open, bool Holds, bool Again, FormJob? Job)> ClaimAsync(FormCall call, Known known, long session, int[] fits, CancellationToken ct)
     {
         await using var batch = database.CreateBatch();
         // First the session, and it stays locked: of two that pick by one name the second sees what the first was given.
@@ -170,8 +170,8 @@ public sealed class FormWorkers(
         await using var reader = await batch.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
         var (open, holds) = (reader.GetBoolean(0), reader.GetBoolean(1));
-        if (reader.IsDBNull(2)) return (open, holds, null);
-        return (open, holds, new(TaskLayout.NumberOf(reader.GetInt64(2)), JsonSerializer.Deserialize(reader.GetString(3), EngineJson.Default.CommandDetails)!));
+        if (reader.IsDBNull(2)) return (open, holds, reader.GetBoolean(4), null);
+        return (open, holds, false, new(TaskLayout.NumberOf(reader.GetInt64(2)), JsonSerializer.Deserialize(reader.GetString(3), EngineJson.Default.CommandDetails)!));
     }
 
     /// <summary>The worker's open session, or a new one. Two at once find the same.</summary>

@@ -51,6 +51,24 @@ public sealed class FormLeaseTests(FormLeaseTests.Server server) : IClassFixture
         Assert.InRange((double)(await command.ExecuteScalarAsync())!, seconds - 0.5, seconds + 2);
     }
 
+    [Theory]
+    [InlineData(60, 8)]
+    [InlineData(3, 8)]
+    [InlineData(-5, 8)]
+    [InlineData(8.1, 8)]
+    public async Task Renew_WhateverWasLeft_LeavesTheLengthAndAtMostAQuarterOfASecondMore(double left, double seconds)
+    {
+        await using var command = server.Database.CreateCommand($"""
+            CREATE TEMP TABLE r AS SELECT clock_timestamp() + make_interval(secs => {left.ToString(System.Globalization.CultureInfo.InvariantCulture)}) AS lease_until,
+                ARRAY[clock_timestamp() - interval '2 seconds', clock_timestamp() - interval '1 second'] AS calls;
+            UPDATE r s SET {FormLease.RenewSql};
+            WITH gone AS (SELECT extract(epoch FROM lease_until - clock_timestamp())::double precision AS length FROM r) SELECT length FROM gone
+            """);
+        Assert.InRange((double)(await command.ExecuteScalarAsync())!, seconds - 0.5, seconds + 0.25);
+        await using var drop = server.Database.CreateCommand("DROP TABLE IF EXISTS r");
+        await drop.ExecuteNonQueryAsync();
+    }
+
     [Fact]
     public async Task Calls_AsTheyCome_AreTheLastFive()
     {
