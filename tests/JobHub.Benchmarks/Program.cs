@@ -1,3 +1,4 @@
+using JobHub.Benchmarks.Farm;
 using JobHub.Benchmarks.Measuring;
 using JobHub.Benchmarks.Queue;
 using JobHub.Benchmarks.Runtime;
@@ -13,6 +14,10 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["enqueue"] = EnqueueBenchmark.RunAsync,
     ["list"] = ListBenchmark.RunAsync,
     ["latency"] = LatencyBenchmark.RunAsync,
+    ["farm-create"] = FarmCreateBenchmark.RunAsync,
+    ["farm-lists"] = FarmListsBenchmark.RunAsync,
+    ["farm-protocol"] = FarmProtocolBenchmark.RunAsync,
+    ["farm-true"] = FarmTrueBenchmark.RunAsync,
     ["wordcount"] = StreamingComparison.WordCountAsync,
     ["tokenise"] = StreamingComparison.TokeniseAsync,
     ["sort"] = StreamingComparison.SortAsync,
