@@ -156,7 +156,7 @@ public class FarmTreeTests(ITestOutputHelper output)
         {
             await tree.EndAsync(leaves, TimeSpan.FromMinutes(2));
         }
-        catch (TimeoutException)
+        catch (TimeoutException late)
         {
             output.WriteLine((await tree.JobAsync(tree.Root)).ToString());
             foreach (var row in await hub.QueryAsync("SELECT to_jsonb(c)::text FROM tree_change c UNION ALL SELECT to_jsonb(w)::text FROM tree_walk w", r => r.GetString(0))) output.WriteLine($"change {row}");
@@ -165,7 +165,7 @@ public class FarmTreeTests(ITestOutputHelper output)
                 FROM live l JOIN job j ON j.number = l.task_id >> 20 ORDER BY 1 LIMIT 20
                 """, r => r.GetString(0))) output.WriteLine($"queued {row}");
             foreach (var line in hub.Process.Output.Where(l => l.Contains("fail", StringComparison.Ordinal) || l.Contains("warn", StringComparison.Ordinal)).TakeLast(40)) output.WriteLine(line);
-            throw new TimeoutException($"{what}: the tree does not come to its end");
+            throw new TimeoutException($"{what}: the tree does not come to its end", late);
         }
     }
 
