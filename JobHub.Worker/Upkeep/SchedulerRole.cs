@@ -26,6 +26,7 @@ public static class SchedulerRole
     {
         services.AddEngineDatabase(configuration);
         services.AddOptions<RetentionOptions>().BindConfiguration("JobHub:Retention").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<MachineOptions>().BindConfiguration(MachineOptions.Section).ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<SchedulerOptions>().BindConfiguration("JobHub:Scheduler").ValidateDataAnnotations().ValidateOnStart();
         // Logs in the store can be removed only by a worker that was given the store. Settings beside a store's place are the Api's, in an environment that both share.
         var storage = configuration.GetSection(StorageOptions.Section);
@@ -46,6 +47,11 @@ public static class SchedulerRole
             var cron = configuration["JobHub:Scheduler:Retention"] ?? new SchedulerOptions().Retention;
             quartz.AddJob<RetentionJob>(job => job.WithIdentity("retention").StoreDurably());
             quartz.AddTrigger(trigger => trigger.ForJob("retention").WithIdentity("retention").WithCronSchedule(cron, c => c.InTimeZone(TimeZoneInfo.Utc)));
+            var machines = configuration.GetSection(MachineOptions.Section).Get<MachineOptions>() ?? new();
+            // Durable without a trigger where it is off: one that another scheduler set up before is taken away with its trigger.
+            if (!machines.IsOn) return;
+            quartz.AddJob<MachinesJob>(job => job.WithIdentity("machines").StoreDurably());
+            quartz.AddTrigger(trigger => trigger.ForJob("machines").WithIdentity("machines").WithSimpleSchedule(s => s.WithInterval(machines.Every).RepeatForever()));
         });
         services.AddHostedService<SchedulerHost>();
         return services;

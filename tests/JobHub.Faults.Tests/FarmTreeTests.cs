@@ -21,11 +21,11 @@ public class FarmTreeTests(ITestOutputHelper output)
         const int seed = 801;
         await using var hub = await FaultHub.StartAsync(new HubOptions { Slots = 3 });
         await using var spare = await SpareWorker.StartAsync(hub, "spare", 2);
-        var tree = await FarmTree.MakeAsync(hub, seed, groups: 2, subgroups: 2, leaves: FaultHub.IsLong ? 800 : 60);
+        var tree = await FarmTree.MakeAsync(hub, seed, groups: 2, subgroups: 2, leaves: FaultHub.IsLong ? 800 : 40);
         await using var events = new HubWatch(hub);
         await using var watch = new FarmWatch(tree, onlyForward: true);
         var random = new Random(seed);
-        foreach (var victim in Enumerable.Repeat((string[])["worker", "api", "postgres"], FaultHub.IsLong ? 20 : 2).SelectMany(v => v))
+        foreach (var victim in Enumerable.Repeat((string[])["worker", "api", "postgres"], FaultHub.IsLong ? 20 : 1).SelectMany(v => v))
         {
             await Eventually.TrueAsync(async () => await hub.CountAsync("SELECT count(*) FROM live WHERE session_id IS NOT NULL") > 0 || await hub.CountAsync("SELECT count(*) FROM live") == 0, "leaves that run");
             // The moment is part of the fault.

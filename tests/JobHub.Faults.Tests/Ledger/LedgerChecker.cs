@@ -169,8 +169,11 @@ public sealed class LedgerChecker(FaultHub hub)
     {
         await EventuallyAsync("L9: events without a position", "SELECT count(*) FROM ledger WHERE position IS NULL");
         await ExpectAsync("L9: positions given twice", 0, "SELECT count(*) FROM (SELECT position FROM ledger GROUP BY position HAVING count(*) > 1) d");
-        await ExpectAsync("L9: events of a job out of order", 0,
-            "SELECT count(*) FROM (SELECT seq, lag(seq) OVER (PARTITION BY job ORDER BY position) AS before FROM ledger) o WHERE before > seq");
+        findings.AddRange(await hub.QueryAsync("""
+            SELECT format('L9: events of job %s out of order: %s', job, (SELECT string_agg(concat_ws(' ', seq, kind, payload, succeeded, failed), '; ' ORDER BY position) FROM ledger l WHERE l.job = o.job)) FROM (
+                SELECT job, seq, lag(seq) OVER (PARTITION BY job ORDER BY position) AS before FROM ledger) o
+            WHERE before > seq
+            """, r => r.GetString(0)));
         if (watch is null) return;
         var all = await hub.QueryAsync("SELECT position FROM ledger WHERE position IS NOT NULL", r => r.GetInt64(0));
         try
