@@ -19,6 +19,7 @@ public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, Tim
 
     // Plain command jobs that have all succeeded end right here, and their end gets its position here too: nobody else gives positions while we hold the lock, and all
     // become visible together. Everything else that moved is marked for the next step of its job. A row without a delta (a submission) touches no job.
+    // The job is locked before it is looked at: a step or a cancel that has just ended it is waited for and seen, or it would end twice.
     // A leaf's deltas are added to every group above it, each group once, in the order of their numbers; a group's state is what its leaves make of it. Where that changes
     // whether it has succeeded, what depends on it is derived anew.
     private const string FoldSql = """
@@ -56,7 +57,7 @@ public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, Tim
             CROSS JOIN LATERAL (
                 SELECT o.state < 4 AND o.stop = 0 AND o.maps + o.reduces + o.analyses = 0 AND o.succeeded + a.succeeded = o.commands AND o.commands > 0 AS simple,
                        CASE WHEN o.reset_at IS NULL OR a.started_at >= o.reset_at THEN a.started_at END AS began
-                FROM job o WHERE o.number = a.job) d
+                FROM job o WHERE o.number = a.job FOR UPDATE) d
             WHERE j.number = a.job AND a.own RETURNING j.number, d.simple, j.dirty),
         parents AS MATERIALIZED (
             SELECT j.parent AS number, sum(a.leaves)::int AS leaves, sum(a.succeeded)::int AS ok, sum(a.failed + a.canceled)::int AS bad,
