@@ -20,7 +20,7 @@ public class FarmTreeTests(ITestOutputHelper output)
     {
         const int seed = 801;
         await using var hub = await FaultHub.StartAsync(new HubOptions { Slots = 3 });
-        await using var spare = await SpareWorker.StartAsync(hub, "spare", 2);
+        await using var spare = await SpareWorker.StartAsync(hub.Process, "spare", 2);
         var tree = await FarmTree.MakeAsync(hub, seed, groups: 2, subgroups: 2, leaves: FaultHub.IsLong ? 800 : 40);
         await using var events = new HubWatch(hub);
         await using var watch = new FarmWatch(tree, onlyForward: true);
@@ -40,7 +40,7 @@ public class FarmTreeTests(ITestOutputHelper output)
     public async Task Tree_WhenAWorkerFreezesPastItsLease_RunsItsLeavesElsewhereAndCountsThemOnce()
     {
         await using var hub = await FaultHub.StartAsync(new HubOptions { Slots = 3 });
-        await using var spare = await SpareWorker.StartAsync(hub, "spare", 2);
+        await using var spare = await SpareWorker.StartAsync(hub.Process, "spare", 2);
         var tree = await FarmTree.MakeAsync(hub, 804, groups: 2, subgroups: 2, leaves: 30, work: 0.2);
         await using var events = new HubWatch(hub);
         await using var watch = new FarmWatch(tree, onlyForward: true);
@@ -79,7 +79,7 @@ public class FarmTreeTests(ITestOutputHelper output)
     private async Task ChangeAsync(int seed)
     {
         await using var hub = await FaultHub.StartAsync(new HubOptions { Slots = 4, Environment = new Dictionary<string, string?> { ["JobHub__Worker__Grace"] = "00:00:01" } });
-        await using var spare = await SpareWorker.StartAsync(hub, "spare", 3);
+        await using var spare = await SpareWorker.StartAsync(hub.Process, "spare", 3);
         var tree = await FarmTree.MakeAsync(hub, seed, groups: 3, subgroups: 2, leaves: 30, work: 0.1);
         await using var events = new HubWatch(hub);
         await using var watch = new FarmWatch(tree, onlyForward: false);
