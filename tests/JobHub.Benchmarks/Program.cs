@@ -16,7 +16,6 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["latency"] = LatencyBenchmark.RunAsync,
     ["farm-create"] = FarmCreateBenchmark.RunAsync,
     ["farm-lists"] = FarmListsBenchmark.RunAsync,
-    ["farm-protocol"] = FarmProtocolBenchmark.RunAsync,
     ["farm-true"] = FarmTrueBenchmark.RunAsync,
     ["wordcount"] = StreamingComparison.WordCountAsync,
     ["tokenise"] = StreamingComparison.TokeniseAsync,

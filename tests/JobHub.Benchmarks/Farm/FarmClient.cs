@@ -13,15 +13,11 @@ internal sealed class FarmClient : IDisposable
 {
     private readonly HttpClient _http;
 
-    /// <param name="keep">False: one connection a call, as the original's clients do it.</param>
-    public FarmClient(BenchHub hub, bool keep = true)
+    public FarmClient(BenchHub hub)
     {
-        _http = new HttpClient(new SocketsHttpHandler { UseProxy = false, UseCookies = false, PooledConnectionLifetime = keep ? Timeout.InfiniteTimeSpan : TimeSpan.Zero }) { BaseAddress = hub.Address, Timeout = TimeSpan.FromMinutes(2) };
+        _http = new HttpClient(new SocketsHttpHandler { UseProxy = false, UseCookies = false }) { BaseAddress = hub.Address, Timeout = TimeSpan.FromMinutes(2) };
         _http.DefaultRequestHeaders.Authorization = new("Bearer", BenchHub.AdminToken);
-        if (!keep) _http.DefaultRequestHeaders.ConnectionClose = true;
     }
-
-    public HttpClient Http => _http;
 
     public async Task<long> PutAsync(object job)
     {
