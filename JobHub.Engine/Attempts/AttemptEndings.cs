@@ -26,7 +26,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
         public bool IsGivenBack => Stop == StopOrders.Stored(StopReason.Paused) || Stop == StopOrders.Stored(StopReason.Restarted);
     }
 
-    /// <summary>Ends them in one transaction; rows locked by another call are left to it.</summary>
+    /// <summary>Ends them in one transaction. What the hub says of itself leaves rows that another call has locked to that call; what workers report waits for them.</summary>
     /// <returns>The tokens that held their task and are ended now.</returns>
     public async Task<HashSet<Guid>> EndAsync(IReadOnlyList<Ending> endings, CancellationToken ct)
     {
@@ -79,7 +79,9 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
     private static async Task<List<Held>> LockAsync(NpgsqlConnection connection, IReadOnlyList<Ending> endings, CancellationToken ct)
     {
         // A task whose winner is known is being promoted: its lease no longer matters.
-        await using var command = new NpgsqlCommand("""
+        // A report is made once: whoever holds its row just now (a change of its subtree, a renew) does not end it.
+        var wait = endings.All(e => e.Reported) ? "" : " SKIP LOCKED";
+        await using var command = new NpgsqlCommand($"""
             SELECT l.task_id, l.speculative, l.attempt, l.token, l.session_id, l.leased_at, l.stop, j.stop, j.max_attempts, j.maps, j.reduces, j.commands, j.analyses,
                    c.failed, c.timed_out, c.lost, c.oom, c.output_lost, l.run, l.progress
             FROM unnest($1::bigint[], $2::uuid[]) AS i(task_id, token)
@@ -90,7 +92,7 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
                        count(*) FILTER (WHERE outcome = 6)::int AS oom, count(*) FILTER (WHERE outcome = 7)::int AS output_lost
                 FROM attempt a WHERE a.task_id = l.task_id AND a.number > j.charged_from) c
             WHERE NOT EXISTS (SELECT FROM task t WHERE t.id = l.task_id AND t.winner = l.token)
-            ORDER BY l.task_id FOR UPDATE OF l SKIP LOCKED
+            ORDER BY l.task_id FOR UPDATE OF l{wait}
             """, connection);
         command.Parameters.AddWithValue(endings.Select(e => e.TaskId).ToArray());
         command.Parameters.AddWithValue(endings.Select(e => e.Token).ToArray());

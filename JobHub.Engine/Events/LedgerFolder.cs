@@ -89,9 +89,9 @@ public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, Tim
             SELECT e.number, 'job-ended', CASE WHEN e.state = 4 THEN '{"state":"Succeeded"}'::jsonb ELSE '{"state":"Failed"}' END, s.base + s.n + row_number() OVER (ORDER BY e.number)
             FROM ends e, size s RETURNING 1),
         released AS (
-            INSERT INTO tree_change (root, kind)
-            SELECT DISTINCT d.job, 0 FROM (SELECT number FROM folded WHERE simple UNION ALL SELECT number FROM grouped WHERE (state = 4) <> (was = 4)) c
-            JOIN dependency d ON d.dependency = c.number RETURNING 1),
+            INSERT INTO tree_change (roots, kind)
+            SELECT array_agg(DISTINCT d.job), 0 FROM (SELECT number FROM folded WHERE simple UNION ALL SELECT number FROM grouped WHERE (state = 4) <> (was = 4)) c
+            JOIN dependency d ON d.dependency = c.number HAVING count(*) > 0 RETURNING 1),
         worked AS (
             UPDATE worker w SET succeeded = w.succeeded + r.ok, failed = w.failed + r.bad, last_job = r.job
             FROM (SELECT s.worker, sum(m.runs_succeeded) AS ok, sum(m.runs_failed) AS bad, max(m.job) AS job FROM moved m JOIN worker_session s ON s.id = m.session_id GROUP BY s.worker) r

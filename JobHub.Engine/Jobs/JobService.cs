@@ -113,7 +113,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
                 -- A group has no task of its own: its leaves are canceled, and what they come to is its state.
                 UPDATE job SET stop = CASE WHEN is_group THEN 0 ELSE 1 END, cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), dirty = NOT is_group
                 FROM found WHERE job.number = found.number AND found.state < 4 RETURNING job.number, job.is_group),
-            below AS (INSERT INTO tree_change (root, kind) SELECT number, 5 FROM asked WHERE is_group),
+            below AS (INSERT INTO tree_change (roots, kind) SELECT ARRAY[number], 5 FROM asked WHERE is_group),
             noted AS (INSERT INTO ledger (job, kind, payload) SELECT number, 'job-cancel-requested', jsonb_build_object('caller', $2::text) FROM asked)
             SELECT found.state, EXISTS (SELECT FROM asked) FROM found
             """);

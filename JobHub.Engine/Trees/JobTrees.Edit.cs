@@ -19,27 +19,37 @@ public sealed partial class JobTrees
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         await TreeLocks.TakeAsync(connection, TreeLocks.ChangeSql, ct);
-        var edit = new Intents(connection, caller);
-        foreach (var e in edits)
+        var intents = new Intents(connection, caller);
+        long[] ids = [.. edits.Select(e => e.Id)];
+        if (await MissingAsync(connection, ids, ct) is { } missing) return Unknown(missing);
+        var rows = await FindAsync(connection, ids, ct);
+        await using var batch = new NpgsqlBatch(connection);
+        foreach (var edit in edits)
         {
-            if (await EditAsync(connection, edit, e, ct) is { } refusal) return refusal;
+            if (Edit(batch, rows[edit.Id], edit) is { } refusal) return refusal;
+        }
+
+        await batch.ExecuteNonQueryAsync(ct);
+        foreach (var edit in edits)
+        {
+            if (await PlaceAsync(connection, intents, rows[edit.Id], edit, ct) is { } refusal) return refusal;
         }
 
         if (await DeclareAsync(edits.Select(e => e.Affinity ?? ""), ct) is { } full) return full;
-        var begun = await edit.StoreAsync(ct);
+        var begun = await intents.StoreAsync(ct);
         await transaction.CommitAsync(ct);
         wakeups.Upkeep();
         await changes.BeginAsync(begun, ct);
-        return new TreeResult.Done([.. edits.Select(e => e.Id)]);
+        return new TreeResult.Done(ids);
     }
 
     /// <summary>Replaces what a job depends on.</summary>
     public Task<TreeResult> SetDependenciesAsync(long id, IReadOnlyList<long> dependencies, string caller, CancellationToken ct) =>
         EditAsync([new TreeEdit(id) { Dependencies = dependencies }], caller, ct);
 
-    private static async Task<TreeResult?> EditAsync(NpgsqlConnection connection, Intents intents, TreeEdit edit, CancellationToken ct)
+    /// <summary>What is a job's own: one row a job, all of a call at once.</summary>
+    private static TreeResult.Conflict? Edit(NpgsqlBatch batch, Row row, TreeEdit edit)
     {
-        if (await FindAsync(connection, edit.Id, ct) is not { } row) return Unknown(edit.Id);
         var details = row.Details with
         {
             Command = edit.Command ?? row.Details.Command,
@@ -56,23 +66,26 @@ public sealed partial class JobTrees
                 ? $"Job {edit.Id} is a group; it gets no command. Make a job with a command below it." : $"Job {edit.Id} has a command and does not become a group. Delete it, or change the command.");
         }
 
-        await using (var command = new NpgsqlCommand("""
+        var command = new NpgsqlBatchCommand("""
             UPDATE job SET title = $2, details = $3::jsonb, priority = $4, tags = $5, max_attempts = $6, timeout_seconds = $7, caller = $8, paused = $9 WHERE number = $1
-            """, connection))
-        {
-            var p = command.Parameters;
-            p.AddWithValue(edit.Id);
-            p.Add(new() { Value = (object?)(edit.Title ?? row.Title) ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
-            p.AddWithValue(JsonSerializer.Serialize(details, EngineJson.Default.CommandDetails));
-            p.AddWithValue((short)(edit.Priority ?? row.Priority));
-            p.AddWithValue(edit.Affinity is { } affinity ? TreeTags.Of(affinity) : row.Tags);
-            p.AddWithValue(edit.Retry is { } retry ? retry + 1 : row.MaxAttempts);
-            p.Add(new() { Value = edit.TimeoutSeconds is { } seconds ? seconds == 0 ? DBNull.Value : (double)seconds : (object?)row.Timeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Double });
-            p.AddWithValue(details.OfTree.User);
-            p.AddWithValue(edit.Paused ?? row.Paused);
-            await command.ExecuteNonQueryAsync(ct);
-        }
+            """);
+        var p = command.Parameters;
+        p.AddWithValue(edit.Id);
+        p.Add(new() { Value = (object?)(edit.Title ?? row.Title) ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
+        p.AddWithValue(JsonSerializer.Serialize(details, EngineJson.Default.CommandDetails));
+        p.AddWithValue((short)(edit.Priority ?? row.Priority));
+        p.AddWithValue(edit.Affinity is { } affinity ? TreeTags.Of(affinity) : row.Tags);
+        p.AddWithValue(edit.Retry is { } retry ? retry + 1 : row.MaxAttempts);
+        p.Add(new() { Value = edit.TimeoutSeconds is { } seconds ? seconds == 0 ? DBNull.Value : (double)seconds : (object?)row.Timeout ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Double });
+        p.AddWithValue(details.OfTree.User);
+        p.AddWithValue(edit.Paused ?? row.Paused);
+        batch.BatchCommands.Add(command);
+        return null;
+    }
 
+    /// <summary>Where it stands, what it waits for, and what follows for all below it.</summary>
+    private static async Task<TreeResult?> PlaceAsync(NpgsqlConnection connection, Intents intents, Row row, TreeEdit edit, CancellationToken ct)
+    {
         if (edit.Parent is { } parent && parent != row.Parent && await MoveAsync(connection, row, parent, ct) is { } refused) return refused;
         if (edit.Dependencies is { } dependencies && await ReplaceDependenciesAsync(connection, edit.Id, dependencies, ct) is { } cycle) return cycle;
         if (edit.Priority is not null || edit.Affinity is not null || edit.Paused is not null || edit.Parent is not null || edit.Dependencies is not null)
@@ -104,7 +117,7 @@ public sealed partial class JobTrees
         var chain = (await TreeChains.ReadAsync(connection, [parent], ct)).GetValueOrDefault(parent);
         if (chain?.Contains(row.Number) == true) return new TreeResult.Conflict("move-below-itself", $"Job {row.Number} cannot be moved below itself.");
         if (Objection(chain, parent, await HeightAsync(connection, row.Number, ct)) is { } objection) return objection;
-        await ShiftAsync(connection, row.Number, -1, ct);
+        await ShiftAsync(connection, [row.Number], -1, ct);
         await using (var move = new NpgsqlCommand("UPDATE job SET parent = nullif($2, 0) WHERE number = $1", connection))
         {
             move.Parameters.AddWithValue(row.Number);
@@ -112,7 +125,7 @@ public sealed partial class JobTrees
             await move.ExecuteNonQueryAsync(ct);
         }
 
-        await ShiftAsync(connection, row.Number, 1, ct);
+        await ShiftAsync(connection, [row.Number], 1, ct);
         return await new DependencyRules(connection).CycleAfterMoveAsync(row.Number, chain!, ct);
     }
 
@@ -129,8 +142,8 @@ public sealed partial class JobTrees
         return (int)(await command.ExecuteScalarAsync(ct))!;
     }
 
-    /// <summary>Adds a job's base counters to the groups above it (+1), or takes them off (-1); under the folder's lock, which alone writes them otherwise.</summary>
-    private static async Task ShiftAsync(NpgsqlConnection connection, long number, int sign, CancellationToken ct)
+    /// <summary>Adds the base counters of jobs, none above another, to the groups above them (+1), or takes them off (-1); under the folder's lock, which alone writes them otherwise.</summary>
+    private static async Task ShiftAsync(NpgsqlConnection connection, long[] numbers, int sign, CancellationToken ct)
     {
         // Of a leaf: itself, as far as it is folded. A leaf that is not folded yet has its row in the ledger, which goes where the leaf goes.
         await using var command = new NpgsqlCommand("""
@@ -138,42 +151,50 @@ public sealed partial class JobTrees
                 SELECT j.parent, j.is_group,
                        CASE WHEN j.is_group THEN j.leaves ELSE j.commands - (SELECT coalesce(sum(l.leaves), 0)::int FROM ledger l WHERE l.job = j.number AND l.position IS NULL) END AS leaves,
                        CASE WHEN j.is_group THEN j.leaves_succeeded ELSE j.succeeded END AS ok, CASE WHEN j.is_group THEN j.leaves_failed ELSE j.failed + j.canceled END AS bad
-                FROM job j WHERE j.number = $1),
+                FROM job j WHERE j.number = ANY($1) AND j.parent IS NOT NULL),
             up AS (
-                SELECT m.parent AS number, NOT m.is_group AS direct FROM moved m WHERE m.parent IS NOT NULL
-                UNION ALL SELECT p.parent, false FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+                SELECT parent AS number, NOT is_group AS direct, $2 * sum(leaves)::int AS leaves, $2 * sum(ok)::int AS ok, $2 * sum(bad)::int AS bad FROM moved GROUP BY parent, is_group
+                UNION ALL SELECT p.parent, false, u.leaves, u.ok, u.bad FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+            rolled AS MATERIALIZED (
+                SELECT number, coalesce(sum(leaves) FILTER (WHERE direct), 0)::int AS kids, coalesce(sum(ok) FILTER (WHERE direct), 0)::int AS kids_ok,
+                       coalesce(sum(bad) FILTER (WHERE direct), 0)::int AS kids_bad, sum(leaves)::int AS leaves, sum(ok)::int AS ok, sum(bad)::int AS bad
+                FROM up GROUP BY number ORDER BY number),
             shifted AS (
                 UPDATE job g SET
-                    kids = g.kids + CASE WHEN u.direct THEN $2 * m.leaves ELSE 0 END, kids_succeeded = g.kids_succeeded + CASE WHEN u.direct THEN $2 * m.ok ELSE 0 END,
-                    kids_failed = g.kids_failed + CASE WHEN u.direct THEN $2 * m.bad ELSE 0 END,
-                    leaves = g.leaves + $2 * m.leaves, leaves_succeeded = g.leaves_succeeded + $2 * m.ok, leaves_failed = g.leaves_failed + $2 * m.bad,
+                    kids = g.kids + r.kids, kids_succeeded = g.kids_succeeded + r.kids_ok, kids_failed = g.kids_failed + r.kids_bad,
+                    leaves = g.leaves + r.leaves, leaves_succeeded = g.leaves_succeeded + r.ok, leaves_failed = g.leaves_failed + r.bad,
                     state = n.state, ended_at = CASE WHEN n.state < 4 THEN NULL WHEN n.state = n.was THEN g.ended_at ELSE clock_timestamp() END
-                FROM up u, moved m CROSS JOIN LATERAL (SELECT 1) one, LATERAL (
-                    SELECT o.number, o.state AS was, group_state(o.leaves + $2 * m.leaves, o.leaves_succeeded + $2 * m.ok, o.leaves_failed + $2 * m.bad, o.started_at IS NOT NULL) AS state
-                    FROM job o WHERE o.number = u.number) n
-                WHERE g.number = u.number RETURNING g.number, n.state, n.was),
+                FROM rolled r CROSS JOIN LATERAL (
+                    SELECT o.state AS was, group_state(o.leaves + r.leaves, o.leaves_succeeded + r.ok, o.leaves_failed + r.bad, o.started_at IS NOT NULL) AS state
+                    FROM job o WHERE o.number = r.number) n
+                WHERE g.number = r.number RETURNING g.number, n.state, n.was),
             noted AS (
                 INSERT INTO ledger (job, kind, payload)
                 SELECT number, 'job-ended', CASE WHEN state = 4 THEN '{"state":"Succeeded"}'::jsonb ELSE '{"state":"Failed"}' END FROM shifted WHERE state >= 4 AND state <> was)
-            INSERT INTO tree_change (root, kind)
-            SELECT DISTINCT d.job, 0 FROM shifted s JOIN dependency d ON d.dependency = s.number WHERE (s.state = 4) <> (s.was = 4)
+            INSERT INTO tree_change (roots, kind)
+            SELECT array_agg(DISTINCT d.job), 0 FROM shifted s JOIN dependency d ON d.dependency = s.number WHERE (s.state = 4) <> (s.was = 4) HAVING count(*) > 0
             """, connection);
-        command.Parameters.AddWithValue(number);
+        command.Parameters.AddWithValue(numbers);
         command.Parameters.AddWithValue(sign);
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    private static async Task<Row?> FindAsync(NpgsqlConnection connection, long id, CancellationToken ct)
+    private static async Task<Dictionary<long, Row>> FindAsync(NpgsqlConnection connection, long[] ids, CancellationToken ct)
     {
         await using var command = new NpgsqlCommand("""
             SELECT number, coalesce(parent, 0), is_group, title, details::text, priority, tags, paused, max_attempts, timeout_seconds
-            FROM job WHERE number = $1 AND family = 3 AND deleted_at IS NULL FOR UPDATE
+            FROM job WHERE number = ANY($1) AND family = 3 AND deleted_at IS NULL ORDER BY number FOR UPDATE
             """, connection);
-        command.Parameters.AddWithValue(id);
+        command.Parameters.AddWithValue(ids);
+        var rows = new Dictionary<long, Row>(ids.Length);
         await using var r = await command.ExecuteReaderAsync(ct);
-        if (!await r.ReadAsync(ct)) return null;
-        return new(r.GetInt64(0), r.GetInt64(1), r.GetBoolean(2), r.IsDBNull(3) ? null : r.GetString(3), JsonSerializer.Deserialize(r.GetString(4), EngineJson.Default.CommandDetails)!,
-            r.GetInt16(5), r.GetFieldValue<string[]>(6), r.GetBoolean(7), r.GetInt32(8), r.IsDBNull(9) ? null : r.GetDouble(9));
+        while (await r.ReadAsync(ct))
+        {
+            rows[r.GetInt64(0)] = new(r.GetInt64(0), r.GetInt64(1), r.GetBoolean(2), r.IsDBNull(3) ? null : r.GetString(3), JsonSerializer.Deserialize(r.GetString(4), EngineJson.Default.CommandDetails)!,
+                r.GetInt16(5), r.GetFieldValue<string[]>(6), r.GetBoolean(7), r.GetInt32(8), r.IsDBNull(9) ? null : r.GetDouble(9));
+        }
+
+        return rows;
     }
 
     private static TreeResult.NotFound Unknown(long id) => new("job-not-found", $"There is no job {id}.");

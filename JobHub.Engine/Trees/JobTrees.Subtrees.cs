@@ -53,7 +53,10 @@ public sealed partial class JobTrees
     private static async Task<long?> MissingAsync(NpgsqlConnection connection, long[] ids, CancellationToken ct)
     {
         await using var command = new NpgsqlCommand("""
-            SELECT n FROM unnest($1::bigint[]) AS n WHERE NOT EXISTS (SELECT FROM job j WHERE j.number = n AND j.family = 3 AND j.deleted_at IS NULL) LIMIT 1
+            WITH RECURSIVE up AS (
+                SELECT n AS start, j.parent, j.deleted_at FROM unnest($1::bigint[]) AS n JOIN job j ON j.number = n AND j.family = 3
+                UNION ALL SELECT u.start, p.parent, p.deleted_at FROM up u JOIN job p ON p.number = u.parent)
+            SELECT n FROM unnest($1::bigint[]) AS n WHERE n NOT IN (SELECT start FROM up) OR n IN (SELECT start FROM up WHERE deleted_at IS NOT NULL) LIMIT 1
             """, connection);
         command.Parameters.AddWithValue(ids);
         return await command.ExecuteScalarAsync(ct) as long?;
@@ -62,15 +65,17 @@ public sealed partial class JobTrees
     /// <summary>What one call wants of which jobs, stored together.</summary>
     private sealed class Intents(NpgsqlConnection connection, string caller)
     {
-        private readonly List<(TreeChangeKind Kind, long Root)> _changes = [];
-        private readonly HashSet<(TreeChangeKind Kind, long Root)> _added = [];
+        // One change carries out what is wanted of many jobs alike. In the order in which they were wanted first: a start derives before it runs again.
+        private readonly List<(TreeChangeKind Kind, HashSet<long> Roots)> _changes = [];
         private readonly List<(string Kind, long Job)> _notes = [];
         private readonly List<(long Job, bool Paused)> _switches = [];
         private readonly List<long> _cut = [];
 
         public void Add(TreeChangeKind kind, long root)
         {
-            if (_added.Add((kind, root))) _changes.Add((kind, root));
+            var change = _changes.Find(c => c.Kind == kind);
+            if (change.Roots is null) _changes.Add(change = (kind, []));
+            change.Roots.Add(root);
         }
 
         public void Note(string kind, long job) => _notes.Add((kind, job));
@@ -95,21 +100,27 @@ public sealed partial class JobTrees
                     ct, _switches.Select(s => s.Job).ToArray(), _switches.Select(s => s.Paused).ToArray());
             }
 
-            foreach (var job in _cut)
+            if (_cut.Count > 0)
             {
-                // Off its groups at once, counters and all; what is below goes with it.
-                await ShiftAsync(connection, job, -1, ct);
-                await ExecuteAsync("UPDATE job SET parent = NULL, deleted_at = clock_timestamp() WHERE number = $1", ct, job);
+                // Off their groups at once, counters and all; what is below goes with them.
+                var chains = await TreeChains.ReadAsync(connection, _cut, ct);
+                var cut = _cut.ToHashSet();
+                long[] tops = [.. _cut.Where(job => !chains[job].Groups.SkipLast(1).Any(g => cut.Contains(g.Number)))];
+                await ShiftAsync(connection, tops, -1, ct);
+                await ExecuteAsync("UPDATE job SET parent = NULL, deleted_at = clock_timestamp() WHERE number = ANY($1)", ct, tops);
             }
 
             await ExecuteAsync("INSERT INTO ledger (job, kind, payload) SELECT number, kind, jsonb_build_object('caller', $3::text) FROM unnest($1::bigint[], $2::text[]) AS n(number, kind)",
                 ct, _notes.Select(n => n.Job).ToArray(), _notes.Select(n => n.Kind).ToArray(), caller);
             var ids = new List<long>(_changes.Count);
-            await using var command = new NpgsqlCommand("INSERT INTO tree_change (root, kind) SELECT * FROM unnest($1::bigint[], $2::smallint[]) RETURNING id", connection);
-            command.Parameters.AddWithValue(_changes.Select(c => c.Root).ToArray());
-            command.Parameters.AddWithValue(_changes.Select(c => (short)c.Kind).ToArray());
-            await using var reader = await command.ExecuteReaderAsync(ct);
-            while (await reader.ReadAsync(ct)) ids.Add(reader.GetInt64(0));
+            foreach (var (kind, roots) in _changes)
+            {
+                await using var command = new NpgsqlCommand("INSERT INTO tree_change (roots, kind) VALUES ($1, $2) RETURNING id", connection);
+                command.Parameters.AddWithValue(roots.ToArray());
+                command.Parameters.AddWithValue((short)kind);
+                ids.Add((long)(await command.ExecuteScalarAsync(ct))!);
+            }
+
             return ids;
         }
 

@@ -73,24 +73,24 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        long root;
+        long[] roots;
         TreeChangeKind kind;
         bool begun;
         await using (var take = new NpgsqlCommand("""
-            SELECT root, kind, begun FROM tree_change WHERE id = $1 FOR UPDATE SKIP LOCKED
+            SELECT roots, kind, begun FROM tree_change WHERE id = $1 FOR UPDATE SKIP LOCKED
             """, connection))
         {
             take.Parameters.AddWithValue(id);
             await using var reader = await take.ExecuteReaderAsync(ct);
             if (!await reader.ReadAsync(ct)) return Step.Nothing;
-            (root, kind, begun) = (reader.GetInt64(0), (TreeChangeKind)reader.GetInt16(1), reader.GetBoolean(2));
+            (roots, kind, begun) = (reader.GetFieldValue<long[]>(0), (TreeChangeKind)reader.GetInt16(1), reader.GetBoolean(2));
         }
 
         // Whoever makes a job has read its groups before it can be seen here. Once, at the beginning, all of them are waited for: who comes later reads the new state.
         await TreeLocks.TakeAsync(connection, begun ? TreeLocks.FoldSql : TreeLocks.ChangeSql, ct);
         await using (var plans = new NpgsqlCommand(KeyedPlans.Sql, connection)) await plans.ExecuteNonQueryAsync(ct);
         var work = new TreeWork(connection, classes, id, kind);
-        var step = await ChunkAsync(work, root, begun, ct);
+        var step = await ChunkAsync(work, roots, begun, ct);
         await transaction.CommitAsync(ct);
         if (work.Freed) wakeups.Work(0);
         if (work.Told) wakeups.Orders();
@@ -99,20 +99,20 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
         return step;
     }
 
-    private static async Task<Step> ChunkAsync(TreeWork work, long root, bool begun, CancellationToken ct)
+    private static async Task<Step> ChunkAsync(TreeWork work, long[] roots, bool begun, CancellationToken ct)
     {
         if (!begun)
         {
-            if (await work.FindAsync(root, ct) is { } top) await work.EnterAsync(top, ct);
-            await work.BeginAsync(ct);
+            await work.EnterAsync(await work.FindAsync([.. roots.Take(Chunk)], ct), ct);
+            await work.BeginAsync(Chunk, ct);
         }
 
         var (reached, groups) = await work.NextAsync(Groups, Chunk, ct);
         if (groups.Count == 0)
         {
-            // A single job that is deleted may still run: it is looked at again until it does not.
-            if (begun && work.Kind == TreeChangeKind.Delete && await work.FindAsync(root, ct) is { } still) await work.EnterAsync(still, ct);
-            if (work.Kind == TreeChangeKind.Delete && await work.FindAsync(root, ct) is not null) return Step.Waits;
+            // Single jobs that are deleted may still run: they are looked at again until they do not.
+            if (work.Kind == TreeChangeKind.Delete && begun) await work.EnterAsync(await work.FindAsync(roots, ct), ct);
+            if (work.Kind == TreeChangeKind.Delete && await work.FindAsync(roots, ct) is { Count: > 0 }) return Step.Waits;
             await work.FinishAsync(ct);
             return Step.Nothing;
         }

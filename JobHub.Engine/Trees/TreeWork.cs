@@ -24,23 +24,29 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
         EXISTS (SELECT FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = j.number AND o.state <> 4)
         """;
 
-    /// <summary>The job, or null when it is gone.</summary>
-    public async Task<Reached?> FindAsync(long number, CancellationToken ct)
+    /// <summary>The jobs that are still there.</summary>
+    public async Task<List<Reached>> FindAsync(long[] numbers, CancellationToken ct)
     {
-        await using var command = Command($"SELECT {Columns} FROM job j WHERE j.number = $1", number);
-        return (await ReadAsync(command, ct)) is [var one] ? one : null;
+        await using var command = Command($"SELECT {Columns} FROM job j WHERE j.number = ANY($1) ORDER BY j.number", [numbers]);
+        return await ReadAsync(command, ct);
     }
 
-    /// <summary>The top of the subtree: changed like the rest, and walked when it is a group.</summary>
-    public async Task EnterAsync(Reached top, CancellationToken ct)
+    /// <summary>The tops of the subtrees: changed like the rest, and walked when they are groups.</summary>
+    public async Task EnterAsync(List<Reached> tops, CancellationToken ct)
     {
-        await ApplyAsync([top], ct);
-        if (top.IsGroup) await WalkAsync([top.Number], ct);
+        await ApplyAsync(tops, ct);
+        await WalkAsync([.. tops.Where(t => t.IsGroup).Select(t => t.Number)], ct);
     }
 
-    public async Task BeginAsync(CancellationToken ct)
+    /// <summary>Keeps the first tops for this change and makes changes of their own of the others.</summary>
+    public async Task BeginAsync(int most, CancellationToken ct)
     {
-        await using var command = Command("UPDATE tree_change SET begun = true WHERE id = $1", change);
+        await using var command = Command("""
+            WITH others AS (
+                INSERT INTO tree_change (roots, kind)
+                SELECT c.roots[i:i + $2 - 1], c.kind FROM tree_change c, generate_series($2 + 1, cardinality(c.roots), $2) AS i WHERE c.id = $1)
+            UPDATE tree_change SET begun = true, roots = roots[1:$2] WHERE id = $1
+            """, change, most);
         await command.ExecuteNonQueryAsync(ct);
     }
 
@@ -169,7 +175,7 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
                        CASE WHEN state = 4 THEN -1 ELSE 0 END, CASE WHEN state = 5 THEN -1 ELSE 0 END, CASE WHEN state = 6 THEN -1 ELSE 0 END
                 FROM begun ORDER BY task_id),
             blocked AS (
-                INSERT INTO tree_change (root, kind) SELECT DISTINCT d.job, 0 FROM gone g JOIN dependency d ON d.dependency = g.task_id >> 20 WHERE g.state = 4)
+                INSERT INTO tree_change (roots, kind) SELECT array_agg(DISTINCT d.job), 0 FROM gone g JOIN dependency d ON d.dependency = g.task_id >> 20 WHERE g.state = 4 HAVING count(*) > 0)
             SELECT EXISTS (SELECT FROM queued WHERE claimable) OR EXISTS (SELECT FROM again WHERE claimable), EXISTS (SELECT FROM again WHERE held)
             """, [.. await PlacesAsync(leaves, ct), (short)kind, StopOrders.Stored(StopReason.Restarted)]);
         await ReadChangedAsync(command, ct);
@@ -204,7 +210,7 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
         await using var command = new NpgsqlCommand("""
             WITH edges AS (DELETE FROM dependency WHERE dependency = ANY($1) RETURNING job, dependency),
             noted AS (INSERT INTO ledger (job, kind, payload) SELECT job, 'dependency-deleted', jsonb_build_object('dependency', dependency) FROM edges ORDER BY job)
-            INSERT INTO tree_change (root, kind) SELECT DISTINCT job, 0 FROM edges
+            INSERT INTO tree_change (roots, kind) SELECT array_agg(DISTINCT job), 0 FROM edges HAVING count(*) > 0
             """, connection);
         command.Parameters.AddWithValue(deleted);
         await command.ExecuteNonQueryAsync(ct);

@@ -24,12 +24,11 @@ create index dependency_of on dependency (dependency, job);
 -- A change of a whole subtree: its intent is stored with the job at once, its queue rows follow in chunks.
 create table tree_change (
     id bigint generated always as identity primary key,
-    root bigint not null,
+    roots bigint[] not null,                            -- subtrees by their tops
     kind smallint not null,                             -- 0 derive queue rows anew, 1 reset, 2 reset what failed, 3 start, 4 delete, 5 cancel
     begun boolean not null default false,
     created_at timestamptz not null default clock_timestamp()
 );
-create index tree_change_root on tree_change (root);
 create table tree_walk (
     change bigint not null references tree_change (id) on delete cascade,
     job bigint not null,                                -- a group whose children are still to be reached,
@@ -71,7 +70,7 @@ create function tree_allows(leaf bigint) returns boolean language sql stable as 
         union all
         select p.number, p.parent, p.paused, p.stop, p.deleted_at from chain c join job p on p.number = c.parent)
     select bool_and(not c.paused and c.stop = 0 and c.deleted_at is null
-                    and not exists (select from tree_change t where t.root = c.number and t.kind in (1, 4, 5))
+                    and not exists (select from tree_change t where c.number = any (t.roots) and t.kind in (1, 4, 5))
                     and not exists (select from dependency d join job o on o.number = d.dependency where d.job = c.number and o.state <> 4))
     from chain c
 $$;

@@ -131,6 +131,7 @@ public sealed class SubtreeTests(TreeFixture fixture) : TreeTestBase(fixture)
         Assert.Null(await Reader.GetAsync(leaves[0], None));
         Assert.Empty(await ChildrenAsync(inner));
         Assert.IsType<TreeResult.NotFound>(await Trees.PauseAsync([inner], "test", None));
+        Assert.IsType<TreeResult.NotFound>(await Trees.EditAsync([new TreeEdit(inner) { Title = "x" }], "test", None));
         Assert.Equal("parent-not-found", Assert.IsType<TreeResult.NotFound>(await Trees.CreateAsync([new NewTreeJob { Parent = inner }], Who, None)).Code);
         await EndAsync(worker, claimed.Skip(3), AttemptOutcome.Canceled);
         await Eventually.TrueAsync(async () => await CountAsync("SELECT count(*) FROM job WHERE number = $1 OR parent = $1", root) == 0, "its rows are gone");
@@ -141,6 +142,28 @@ public sealed class SubtreeTests(TreeFixture fixture) : TreeTestBase(fixture)
 
         Assert.Equal([other], (await ClaimAsync(worker, 1)).Select(NumberOf));
         Assert.Equal(1, await CountAsync("SELECT leaves::bigint FROM job WHERE number = $1", top));
+    }
+
+    [Fact]
+    public async Task Calls_OnManyJobsAtOnce_ChangeEachOnce()
+    {
+        var tag = Tag();
+        var root = await GroupAsync(affinity: tag);
+        var (left, right) = (await GroupAsync(root), await GroupAsync(root));
+        var leaves = (await LeavesAsync(left, 1500)).Concat(await LeavesAsync(right, 1500)).ToArray();
+        await Trees.EditAsync([.. leaves.Select(l => new TreeEdit(l) { Title = $"new {l}", Pause = true })], "test", None);
+        await Eventually.TrueAsync(async () => (await ChildrenAsync(left, new() { State = JobState.Paused })).Count == 1500, "all are paused");
+        Assert.Equal($"new {leaves[7]}", (await GetAsync(leaves[7])).Title);
+        var worker = await Hub.OpenAsync(affinity: [[tag]]);
+        Assert.Empty(await Hub.ClaimAsync(worker));
+        await Trees.StartAsync(leaves, "test", None);
+        await Eventually.TrueAsync(async () => await CountAsync("SELECT count(*) FROM live WHERE claimable AND task_id >> 20 > $1", root) >= 3000, "all can be claimed");
+        // Named twice: with its group, and by itself.
+        await Trees.DeleteAsync([leaves[3], left, .. leaves.Skip(1500).Take(500)], "test", None);
+        Assert.Equal(new LeafCounts(1000, 0, 0, 0), (await GetAsync(root)).Leaves);
+        Assert.Equal(new LeafCounts(1000, 0, 0, 0), (await GetAsync(right)).Children);
+        await Eventually.TrueAsync(async () => await CountAsync("SELECT count(*) FROM job WHERE number > $1 AND deleted_at IS NOT NULL OR parent = $1", left) == 0, "the deleted rows are gone");
+        Assert.Equal(1000, await CountAsync("SELECT count(*) FROM job WHERE parent = $1", right));
     }
 
     [Fact]
