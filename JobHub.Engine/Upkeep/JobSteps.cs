@@ -19,6 +19,9 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
         int MapsSucceeded)
     {
         public bool AllEnded => Succeeded + Failed + Canceled + Skipped >= Layout.Total;
+
+        /// <summary>A leaf of a tree whose task has succeeded: the folder ends it and lets go what depends on it, in one; it alone may, for it holds the lock of trees' shape.</summary>
+        public bool EndsInFold => Family == JobFamily.Farm && Stop == 0 && Failed + Canceled + Skipped == 0;
     }
 
     /// <summary>Takes the jobs that something happened to, one transaction each.</summary>
@@ -63,7 +66,7 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
             again = await UnblockAsync(connection, job, ct);
         }
 
-        if (!again && job.AllEnded)
+        if (!again && job.AllEnded && !job.EndsInFold)
         {
             await EndAsync(connection, job, stop, ct);
         }
