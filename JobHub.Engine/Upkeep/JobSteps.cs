@@ -195,8 +195,7 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
         }
 
         await using var command = new NpgsqlCommand("""
-            WITH ended AS (UPDATE job SET state = $2, ended_at = clock_timestamp(), dirty = false, cleanup = $3 WHERE number = $1 RETURNING number),
-            released AS (INSERT INTO tree_change (root, kind) SELECT DISTINCT d.job, 0 FROM ended e JOIN dependency d ON d.dependency = e.number WHERE $2 = 4)
+            WITH ended AS (UPDATE job SET state = $2, ended_at = clock_timestamp(), dirty = false, cleanup = $3 WHERE number = $1 RETURNING number)
             INSERT INTO ledger (job, kind, payload) SELECT number, 'job-ended', jsonb_build_object('state', $4::text) FROM ended
             """, connection);
         command.Parameters.AddWithValue(job.Number);
@@ -205,8 +204,6 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
         command.Parameters.AddWithValue(state.ToString());
         await command.ExecuteNonQueryAsync(ct);
         EngineLog.JobEnded(logger, job.Id, state);
-        // A leaf that was made to run again may come to its end here and not in the folder: what depends on it is derived anew all the same.
-        if (job.Family == JobFamily.Farm && state == JobState.Succeeded) wakeups.Trees();
         wakeups.Upkeep();
     }
 }
