@@ -62,11 +62,11 @@ public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, Tim
         parents AS MATERIALIZED (
             SELECT j.parent AS number, sum(a.leaves)::int AS leaves, sum(a.succeeded)::int AS ok, sum(a.failed + a.canceled)::int AS bad,
                    min(a.started_at) FILTER (WHERE j.reset_at IS NULL OR a.started_at >= j.reset_at) AS began
-            FROM added a JOIN job j ON j.number = a.job WHERE j.parent IS NOT NULL GROUP BY j.parent),
+            FROM added a CROSS JOIN LATERAL (SELECT * FROM job WHERE number = a.job OFFSET 0) j WHERE j.parent IS NOT NULL GROUP BY j.parent),
         up AS (
             SELECT number, true AS direct, leaves, ok, bad, began FROM parents
             UNION ALL
-            SELECT p.parent, false, u.leaves, u.ok, u.bad, u.began FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+            SELECT p.parent, false, u.leaves, u.ok, u.bad, u.began FROM up u CROSS JOIN LATERAL (SELECT * FROM job WHERE number = u.number OFFSET 0) p WHERE p.parent IS NOT NULL),
         rolled AS MATERIALIZED (
             SELECT number, coalesce(sum(leaves) FILTER (WHERE direct), 0)::int AS kids, coalesce(sum(ok) FILTER (WHERE direct), 0)::int AS kids_ok,
                    coalesce(sum(bad) FILTER (WHERE direct), 0)::int AS kids_bad, sum(leaves)::int AS leaves, sum(ok)::int AS ok, sum(bad)::int AS bad, min(began) AS began
@@ -80,7 +80,7 @@ public sealed class LedgerFolder(NpgsqlDataSource database, Wakeups wakeups, Tim
             FROM rolled r
             CROSS JOIN LATERAL (
                 SELECT group_state(o.leaves + r.leaves, o.leaves_succeeded + r.ok, o.leaves_failed + r.bad, o.started_at IS NOT NULL OR r.began IS NOT NULL) AS state, o.state AS was
-                FROM job o WHERE o.number = r.number) n
+                FROM job o WHERE o.number = r.number OFFSET 0) n
             WHERE g.number = r.number RETURNING g.number, n.state, n.was),
         ends AS MATERIALIZED (
             SELECT number, 4 AS state FROM folded WHERE simple UNION ALL SELECT number, state FROM grouped WHERE state >= 4 AND state <> was),

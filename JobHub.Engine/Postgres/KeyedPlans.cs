@@ -9,6 +9,6 @@ internal static class KeyedPlans
     /// <summary>Sent before the statement, in the same transaction or the same batch (which is one).</summary>
     public const string Sql = """
         SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
-               set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
+               set_config('enable_bitmapscan', 'off', true), set_config('enable_material', 'off', true), set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
         """;
 }

@@ -14,7 +14,7 @@ internal sealed class DependencyRules(NpgsqlConnection connection)
             UNION SELECT c.number FROM below b JOIN job c ON c.parent = b.number),
         above AS (
             SELECT parent AS number FROM job WHERE number = ANY($1) AND parent IS NOT NULL
-            UNION SELECT p.parent FROM above a JOIN job p ON p.number = a.number WHERE p.parent IS NOT NULL)
+            UNION SELECT p.parent FROM above a CROSS JOIN LATERAL (SELECT * FROM job WHERE number = a.number OFFSET 0) p WHERE p.parent IS NOT NULL)
         SELECT DISTINCT d.dependency FROM (SELECT number FROM below UNION SELECT number FROM above) n JOIN dependency d ON d.job = n.number
         """;
 

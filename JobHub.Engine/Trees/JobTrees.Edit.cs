@@ -154,7 +154,7 @@ public sealed partial class JobTrees
                 FROM job j WHERE j.number = ANY($1) AND j.parent IS NOT NULL),
             up AS (
                 SELECT parent AS number, NOT is_group AS direct, $2 * sum(leaves)::int AS leaves, $2 * sum(ok)::int AS ok, $2 * sum(bad)::int AS bad FROM moved GROUP BY parent, is_group
-                UNION ALL SELECT p.parent, false, u.leaves, u.ok, u.bad FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+                UNION ALL SELECT p.parent, false, u.leaves, u.ok, u.bad FROM up u CROSS JOIN LATERAL (SELECT * FROM job WHERE number = u.number OFFSET 0) p WHERE p.parent IS NOT NULL),
             rolled AS MATERIALIZED (
                 SELECT number, coalesce(sum(leaves) FILTER (WHERE direct), 0)::int AS kids, coalesce(sum(ok) FILTER (WHERE direct), 0)::int AS kids_ok,
                        coalesce(sum(bad) FILTER (WHERE direct), 0)::int AS kids_bad, sum(leaves)::int AS leaves, sum(ok)::int AS ok, sum(bad)::int AS bad
@@ -166,7 +166,7 @@ public sealed partial class JobTrees
                     state = n.state, ended_at = CASE WHEN n.state < 4 THEN NULL WHEN n.state = n.was THEN g.ended_at ELSE clock_timestamp() END
                 FROM rolled r CROSS JOIN LATERAL (
                     SELECT o.state AS was, group_state(o.leaves + r.leaves, o.leaves_succeeded + r.ok, o.leaves_failed + r.bad, o.started_at IS NOT NULL) AS state
-                    FROM job o WHERE o.number = r.number) n
+                    FROM job o WHERE o.number = r.number OFFSET 0) n
                 WHERE g.number = r.number RETURNING g.number, n.state, n.was),
             noted AS (
                 INSERT INTO ledger (job, kind, payload)
@@ -183,7 +183,7 @@ public sealed partial class JobTrees
     {
         await using var command = new NpgsqlCommand("""
             SELECT number, coalesce(parent, 0), is_group, title, details::text, priority, tags, paused, max_attempts, timeout_seconds
-            FROM job WHERE number = ANY($1) AND family = 3 AND deleted_at IS NULL ORDER BY number FOR UPDATE
+            FROM job WHERE number = ANY($1) AND family + 0 = 3 AND deleted_at IS NULL ORDER BY number FOR UPDATE
             """, connection);
         command.Parameters.AddWithValue(ids);
         var rows = new Dictionary<long, Row>(ids.Length);

@@ -54,8 +54,8 @@ public sealed partial class JobTrees
     {
         await using var command = new NpgsqlCommand("""
             WITH RECURSIVE up AS (
-                SELECT n AS start, j.parent, j.deleted_at FROM unnest($1::bigint[]) AS n JOIN job j ON j.number = n AND j.family = 3
-                UNION ALL SELECT u.start, p.parent, p.deleted_at FROM up u JOIN job p ON p.number = u.parent)
+                SELECT n AS start, j.parent, j.deleted_at FROM unnest($1::bigint[]) AS n CROSS JOIN LATERAL (SELECT * FROM job WHERE number = n OFFSET 0) j WHERE j.family = 3
+                UNION ALL SELECT u.start, p.parent, p.deleted_at FROM up u CROSS JOIN LATERAL (SELECT * FROM job WHERE number = u.parent OFFSET 0) p)
             SELECT n FROM unnest($1::bigint[]) AS n WHERE n NOT IN (SELECT start FROM up) OR n IN (SELECT start FROM up WHERE deleted_at IS NOT NULL) LIMIT 1
             """, connection);
         command.Parameters.AddWithValue(ids);

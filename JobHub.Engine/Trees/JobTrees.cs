@@ -102,7 +102,7 @@ public sealed partial class JobTrees(NpgsqlDataSource database, RequirementClass
     {
         if (dependencies.Length == 0) return null;
         var found = new HashSet<long>(dependencies.Length);
-        await using var command = new NpgsqlCommand("SELECT number, state FROM job WHERE number = ANY($1) AND family = 3 AND deleted_at IS NULL", connection);
+        await using var command = new NpgsqlCommand("SELECT number, state FROM job WHERE number = ANY($1) AND family + 0 = 3 AND deleted_at IS NULL", connection);
         command.Parameters.AddWithValue(dependencies);
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))

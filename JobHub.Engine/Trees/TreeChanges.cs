@@ -1,4 +1,3 @@
-using JobHub.Engine.Postgres;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Upkeep;
 using Npgsql;
@@ -88,7 +87,6 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
 
         // Whoever makes a job has read its groups before it can be seen here. Once, at the beginning, all of them are waited for: who comes later reads the new state.
         await TreeLocks.TakeAsync(connection, begun ? TreeLocks.FoldSql : TreeLocks.ChangeSql, ct);
-        await using (var plans = new NpgsqlCommand(KeyedPlans.Sql, connection)) await plans.ExecuteNonQueryAsync(ct);
         var work = new TreeWork(connection, classes, id, kind);
         var step = await ChunkAsync(work, roots, begun, ct);
         await transaction.CommitAsync(ct);

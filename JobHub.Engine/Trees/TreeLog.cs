@@ -35,7 +35,7 @@ public sealed class TreeLog(NpgsqlDataSource database, LogReader logs)
             SELECT "offset" + length(bytes) AS size, length(bytes) > 0 AND get_byte(bytes, length(bytes) - 1) = 10 AS closed
             FROM run_log r WHERE r.token = a.token ORDER BY "offset" DESC LIMIT 1) g ON true
         LEFT JOIN worker_session s ON s.id = a.session_id
-        WHERE j.number = $1 AND j.family = 3 ORDER BY a.number
+        WHERE j.number = $1 AND j.family + 0 = 3 ORDER BY a.number
         """;
 
     /// <summary>The log as it stands now; empty when nothing has run, of a group, and of a job that is not there.</summary>

@@ -1,3 +1,4 @@
+using JobHub.Engine.Postgres;
 using Npgsql;
 
 namespace JobHub.Engine.Trees;
@@ -55,15 +56,16 @@ public sealed record TreeAncestor(long Number, bool IsGroup, int Priority, strin
 /// <summary>Reads chains of groups.</summary>
 internal static class TreeChains
 {
+    // Each job by its number: a plan that is made while there are few (decision 0016) would otherwise read them all, and go on doing so. OFFSET 0 keeps the lookup a lookup.
     private const string Sql = """
         WITH RECURSIVE up AS (
             SELECT n.number AS start, j.number, j.parent, j.is_group, j.priority, j.tags, j.paused, j.deleted_at IS NOT NULL AS deleted, j.project, coalesce(j.caller, '') AS caller, 0 AS height
-            FROM unnest($1::bigint[]) AS n(number) JOIN job j ON j.number = n.number AND j.family = 3
+            FROM unnest($1::bigint[]) AS n(number) CROSS JOIN LATERAL (SELECT * FROM job WHERE number = n.number OFFSET 0) j WHERE j.family = 3
             UNION ALL
             SELECT u.start, p.number, p.parent, p.is_group, p.priority, p.tags, p.paused, p.deleted_at IS NOT NULL, p.project, coalesce(p.caller, ''), u.height + 1
-            FROM up u JOIN job p ON p.number = u.parent)
+            FROM up u CROSS JOIN LATERAL (SELECT * FROM job WHERE number = u.parent OFFSET 0) p)
         SELECT u.start, u.number, u.is_group, u.priority, u.tags, u.paused,
-               EXISTS (SELECT FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = u.number AND o.state <> 4), u.deleted, u.project, u.caller
+               EXISTS (SELECT FROM dependency d WHERE d.job = u.number AND (SELECT o.state FROM job o WHERE o.number = d.dependency) <> 4), u.deleted, u.project, u.caller
         FROM up u ORDER BY u.start, u.height DESC
         """;
 
@@ -75,9 +77,11 @@ internal static class TreeChains
         if (wanted.Contains(0)) chains[0] = TreeChain.Root;
         wanted = [.. wanted.Where(n => n != 0)];
         if (wanted.Length == 0) return chains;
-        await using var command = new NpgsqlCommand(Sql, connection);
-        command.Parameters.AddWithValue(wanted);
-        await using var reader = await command.ExecuteReaderAsync(ct);
+        var statement = new NpgsqlBatchCommand(Sql);
+        statement.Parameters.AddWithValue(wanted);
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new(KeyedPlans.Sql), statement } };
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
         var (start, groups) = (0L, new List<TreeAncestor>());
         while (await reader.ReadAsync(ct))
         {
@@ -113,7 +117,8 @@ internal static class TreeLocks
 
     public static async Task TakeAsync(NpgsqlConnection connection, string sql, CancellationToken ct)
     {
-        await using var command = new NpgsqlCommand(sql, connection);
-        await command.ExecuteNonQueryAsync(ct);
+        // What is done under the locks reaches its rows by key.
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new(sql), new(KeyedPlans.Sql) } };
+        await batch.ExecuteNonQueryAsync(ct);
     }
 }

@@ -20,11 +20,11 @@ public sealed class TreeReader(NpgsqlDataSource database)
             SELECT task_id >> 20, 0, 0, 0, 1 FROM live WHERE session_id IS NOT NULL AND run IS NOT NULL AND stop = 0),
         parents AS (
             SELECT j.parent AS number, sum(m.leaves) AS leaves, sum(m.ok) AS ok, sum(m.bad) AS bad, sum(m.running) AS running
-            FROM moved m JOIN job j ON j.number = m.number WHERE j.parent IS NOT NULL GROUP BY j.parent),
+            FROM moved m CROSS JOIN LATERAL (SELECT * FROM job WHERE number = m.number OFFSET 0) j WHERE j.parent IS NOT NULL GROUP BY j.parent),
         up AS (
             SELECT number, true AS direct, leaves, ok, bad, running FROM parents
             UNION ALL
-            SELECT p.parent, false, u.leaves, u.ok, u.bad, u.running FROM up u JOIN job p ON p.number = u.number WHERE p.parent IS NOT NULL),
+            SELECT p.parent, false, u.leaves, u.ok, u.bad, u.running FROM up u CROSS JOIN LATERAL (SELECT * FROM job WHERE number = u.number OFFSET 0) p WHERE p.parent IS NOT NULL),
         rolled AS MATERIALIZED (
             SELECT number, sum(leaves)::int AS leaves, sum(ok)::int AS ok, sum(bad)::int AS bad, sum(running)::int AS running,
                    coalesce(sum(leaves) FILTER (WHERE direct), 0)::int AS kids, coalesce(sum(ok) FILTER (WHERE direct), 0)::int AS kids_ok,
@@ -38,7 +38,7 @@ public sealed class TreeReader(NpgsqlDataSource database)
                j.kids + coalesce(r.kids, 0) AS kids, j.kids_succeeded + coalesce(r.kids_ok, 0) AS kids_ok, j.kids_failed + coalesce(r.kids_bad, 0) AS kids_bad, coalesce(r.kids_running, 0) AS kids_running,
                j.leaves + coalesce(r.leaves, 0) AS leaves, j.leaves_succeeded + coalesce(r.ok, 0) AS ok, j.leaves_failed + coalesce(r.bad, 0) AS bad, coalesce(r.running, 0) AS running,
                t.state AS task_state, l.session_id IS NOT NULL AND l.stop = 0 AS held, l.session_id IS NOT NULL AS leased, l.progress, l.leased_at,
-               EXISTS (SELECT FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = j.number AND o.state <> 4) AS waits,
+               EXISTS (SELECT FROM dependency d WHERE d.job = j.number AND (SELECT o.state FROM job o WHERE o.number = d.dependency) <> 4) AS waits,
                a.started_at AS began, a.ended_at, a.progress AS reached, coalesce(a.runs, 0) AS runs, s.worker, s.seen_at, j.started_at, j.ended_at AS group_ended_at, clock_timestamp() AS now
         FROM job j
         LEFT JOIN rolled r ON r.number = j.number
@@ -173,7 +173,7 @@ public sealed class TreeReader(NpgsqlDataSource database)
         ArgumentNullException.ThrowIfNull(ids);
         await using var connection = await database.OpenConnectionAsync(ct);
         var chains = await TreeChains.ReadAsync(connection, ids, ct);
-        var statement = new NpgsqlBatchCommand($"{Rolled} {JobColumns} WHERE j.number = ANY($1) AND j.family = 3 ORDER BY j.number");
+        var statement = new NpgsqlBatchCommand($"{Rolled} {JobColumns} WHERE j.number = ANY($1) AND j.family + 0 = 3 ORDER BY j.number");
         statement.Parameters.Add(new() { Value = ids, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
         await using var batch = new NpgsqlBatch(connection) { BatchCommands = { new(KeyedPlans.Sql), statement } };
         await using var reader = await batch.ExecuteReaderAsync(ct);

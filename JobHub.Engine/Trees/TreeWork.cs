@@ -21,7 +21,7 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
 
     private const string Columns = """
         j.number, coalesce(j.parent, 0), j.is_group, j.priority, j.tags, j.paused,
-        EXISTS (SELECT FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = j.number AND o.state <> 4)
+        EXISTS (SELECT FROM dependency d WHERE d.job = j.number AND (SELECT o.state FROM job o WHERE o.number = d.dependency) <> 4)
         """;
 
     /// <summary>The jobs that are still there.</summary>

@@ -55,7 +55,7 @@ create function tree_waits(leaf bigint) returns boolean language sql stable as $
         select number, parent from job where number = leaf
         union all
         select p.number, p.parent from chain c join job p on p.number = c.parent)
-    select exists (select from chain c join dependency d on d.job = c.number join job o on o.number = d.dependency where o.state <> 4)
+    select exists (select from chain c join dependency d on d.job = c.number where (select o.state from job o where o.number = d.dependency) <> 4)
 $$;
 
 -- What a group's leaves make of it. An empty group waits.
@@ -71,7 +71,7 @@ create function tree_allows(leaf bigint) returns boolean language sql stable as 
         select p.number, p.parent, p.paused, p.stop, p.deleted_at from chain c join job p on p.number = c.parent)
     select bool_and(not c.paused and c.stop = 0 and c.deleted_at is null
                     and not exists (select from tree_change t where c.number = any (t.roots) and t.kind in (1, 4, 5))
-                    and not exists (select from dependency d join job o on o.number = d.dependency where d.job = c.number and o.state <> 4))
+                    and not exists (select from dependency d where d.job = c.number and (select o.state from job o where o.number = d.dependency) <> 4))
     from chain c
 $$;
 
