@@ -11,4 +11,13 @@ internal static class KeyedPlans
         SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
                set_config('enable_bitmapscan', 'off', true), set_config('enable_material', 'off', true), set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
         """;
+
+    /// <summary>
+    /// Back to the planner's own ways within the transaction, before a statement that joins what it has in hand: a plan is kept as it was made, and one by key for ten thousand
+    /// new rows would compare each with each.
+    /// </summary>
+    public const string EndSql = """
+        SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true),
+               set_config('enable_bitmapscan', 'on', true), set_config('enable_material', 'on', true)
+        """;
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using JobHub.Engine.Jobs;
+using JobHub.Engine.Postgres;
 using JobHub.Engine.Tasks;
 using JobHub.Engine.Upkeep;
 using JobHub.Engine.Workers;
@@ -8,16 +9,37 @@ using Npgsql;
 namespace JobHub.Engine.Trees;
 
 /// <summary>The one door to trees of jobs: make, change, move, start, pause, reset, delete.</summary>
-public sealed partial class JobTrees(NpgsqlDataSource database, RequirementClasses classes, AffinitySlots slots, TreeChanges changes, Wakeups wakeups)
+public sealed partial class JobTrees
 {
+    // A call of more jobs than this is a transaction of its own.
+    private const int MostGathered = 16;
+    private readonly NpgsqlDataSource database;
+    private readonly RequirementClasses classes;
+    private readonly AffinitySlots slots;
+    private readonly TreeChanges changes;
+    private readonly Wakeups wakeups;
+    private readonly GatheredCalls gathered;
+
+    public JobTrees(NpgsqlDataSource database, RequirementClasses classes, AffinitySlots slots, TreeChanges changes, Wakeups wakeups)
+    {
+        (this.database, this.classes, this.slots, this.changes, this.wakeups) = (database, classes, slots, changes, wakeups);
+        gathered = new(MakeAsync);
+    }
+
     /// <summary>Groups above a job at most: eight levels.</summary>
     public const int MaxDepth = 7;
 
     /// <summary>Makes jobs, all or none. Each one's parent must be there already.</summary>
-    public async Task<TreeResult> CreateAsync(IReadOnlyList<NewTreeJob> jobs, Submission who, CancellationToken ct)
+    public Task<TreeResult> CreateAsync(IReadOnlyList<NewTreeJob> jobs, Submission who, CancellationToken ct)
     {
         ArgumentNullException.ThrowIfNull(jobs);
         ArgumentNullException.ThrowIfNull(who);
+        var plain = who.IdempotencyKey is null && jobs.Count <= MostGathered && jobs.All(j => j.Dependencies.Count == 0);
+        return plain ? gathered.MakeAsync(jobs, who, ct) : MakeAsync(jobs, who, ct);
+    }
+
+    private async Task<TreeResult> MakeAsync(IReadOnlyList<NewTreeJob> jobs, Submission who, CancellationToken ct)
+    {
         var depends = jobs.Any(j => j.Dependencies.Count > 0);
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
@@ -59,6 +81,7 @@ public sealed partial class JobTrees(NpgsqlDataSource database, RequirementClass
                     chain.Waits || job.Dependencies.Any(waits.Contains)));
         }
 
+        await using (var plans = new NpgsqlCommand(KeyedPlans.EndSql, connection)) await plans.ExecuteNonQueryAsync(ct);
         var numbers = await JobService.InsertAsync(connection, specs, ids, who.Caller, ct);
         await InsertDependenciesAsync(connection, [.. jobs.SelectMany((j, i) => j.Dependencies.Distinct().Select(d => new TreeDependency(numbers[i], d)))], ct);
         if (who.IdempotencyKey is not null) await KeepAnswerAsync(connection, who, numbers, ct);

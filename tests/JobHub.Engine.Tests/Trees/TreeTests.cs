@@ -41,6 +41,36 @@ public sealed class TreeTests(TreeFixture fixture) : TreeTestBase(fixture)
     }
 
     [Fact]
+    public async Task Create_ByManyAtOnce_GivesEachItsOwnAndRefusesOnlyWhatIsWrong()
+    {
+        var groups = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => GroupAsync()));
+        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => Trees.CreateAsync(
+            [.. Enumerable.Range(0, 1 + (i % 3)).Select(n => new NewTreeJob { Parent = i % 10 == 9 ? long.MaxValue : groups[i % 5], Title = $"{i}.{n}", Command = "true" })], Who, None)));
+        var made = new HashSet<long>();
+        for (var i = 0; i < results.Length; i++)
+        {
+            if (i % 10 == 9)
+            {
+                Assert.IsType<TreeResult.NotFound>(results[i]);
+                continue;
+            }
+
+            var ids = Assert.IsType<TreeResult.Done>(results[i]).Ids;
+            Assert.Equal(1 + (i % 3), ids.Count);
+            for (var n = 0; n < ids.Count; n++)
+            {
+                Assert.True(made.Add(ids[n]));
+                var job = await GetAsync(ids[n]);
+                Assert.Equal(($"{i}.{n}", groups[i % 5]), (job.Title, job.Parent));
+            }
+        }
+
+        var total = 0;
+        foreach (var group in groups) total += (await GetAsync(group)).Leaves.Total;
+        Assert.Equal(made.Count, total);
+    }
+
+    [Fact]
     public async Task Create_WithAKnownKey_AnswersTheSameNumbers()
     {
         var who = new Submission("test", Guid.NewGuid().ToString(), [1, 2, 3]);
