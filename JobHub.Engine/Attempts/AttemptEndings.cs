@@ -143,6 +143,19 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
             ending.Log?.Size ?? 0, Null(ending.Log?.Gaps is { Length: > 0 } g ? JsonSerializer.Serialize(g, EngineJson.Default.LogGapArray) : null, NpgsqlDbType.Text),
             // Taken ahead and given back, or never heard of: the worker began nothing, and nobody is told of a run.
             Null(ending.Error?.Type is "not-started" or "claim-not-received" ? null : held.Run, NpgsqlDbType.Bigint), held.Progress);
+        if (!ending.Reported && ending.Log is null)
+        {
+            // Its worker is gone and will not send its log: what it has sent while it ran is all there is.
+            Add(batch, """
+                WITH kept AS (
+                    INSERT INTO run_log (task_id, token, "offset", bytes)
+                    SELECT task_id, token, "offset", bytes FROM live_log g WHERE task_id = $1 AND token = $2
+                      AND EXISTS (SELECT FROM live_log f WHERE f.task_id = $1 AND f.token = $2 AND f."offset" = 0)
+                    ON CONFLICT DO NOTHING RETURNING "offset" + length(bytes) AS upto)
+                UPDATE attempt SET log_size = (SELECT max(upto) FROM kept) WHERE task_id = $1 AND number = $3 AND token = $2 AND EXISTS (SELECT FROM kept)
+                """, held.TaskId, held.Token, held.Attempt);
+        }
+
         Add(batch, "INSERT INTO discard (task_id, token, attempt) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", held.TaskId, held.Token, held.Attempt);
         var failed = outcome is AttemptOutcome.Failed or AttemptOutcome.TimedOut or AttemptOutcome.OutOfMemory ? 1 : 0;
         Add(batch, """

@@ -103,9 +103,9 @@ public sealed partial class JobTrees
             if (_cut.Count > 0)
             {
                 // Off their groups at once, counters and all; what is below goes with them.
-                var chains = await TreeChains.ReadAsync(connection, _cut, ct);
+                var above = await TreeChains.ReadAsync(connection, _cut, ct);
                 var cut = _cut.ToHashSet();
-                long[] tops = [.. _cut.Where(job => !chains[job].Groups.SkipLast(1).Any(g => cut.Contains(g.Number)))];
+                long[] tops = [.. _cut.Where(job => !above[job].Groups.SkipLast(1).Any(g => cut.Contains(g.Number)))];
                 await ShiftAsync(connection, tops, -1, ct);
                 await ExecuteAsync("UPDATE job SET parent = NULL, deleted_at = clock_timestamp() WHERE number = ANY($1)", ct, tops);
             }
@@ -113,8 +113,11 @@ public sealed partial class JobTrees
             await ExecuteAsync("INSERT INTO ledger (job, kind, payload) SELECT number, kind, jsonb_build_object('caller', $3::text) FROM unnest($1::bigint[], $2::text[]) AS n(number, kind)",
                 ct, _notes.Select(n => n.Job).ToArray(), _notes.Select(n => n.Kind).ToArray(), caller);
             var ids = new List<long>(_changes.Count);
+            var chains = await TreeChains.ReadAsync(connection, _changes.SelectMany(c => c.Roots), ct);
             foreach (var (kind, roots) in _changes)
             {
+                // What is below another one is reached with it: a second visit would run again what the first one has set going.
+                roots.RemoveWhere(job => chains.TryGetValue(job, out var chain) && chain.Groups.SkipLast(1).Any(g => roots.Contains(g.Number)));
                 await using var command = new NpgsqlCommand("INSERT INTO tree_change (roots, kind) VALUES ($1, $2) RETURNING id", connection);
                 command.Parameters.AddWithValue(roots.ToArray());
                 command.Parameters.AddWithValue((short)kind);

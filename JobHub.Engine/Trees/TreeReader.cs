@@ -199,7 +199,7 @@ public sealed class TreeReader(NpgsqlDataSource database)
             : pathPaused ? JobState.Paused : held ? JobState.Running : JobState.Queued;
         var now = r.GetFieldValue<DateTimeOffset>(35);
         var (began, ended) = isGroup ? (Time(r, 33), state.IsTerminal ? Time(r, 34) : null) : held ? (Time(r, 25), null) : (Time(r, 27), Time(r, 28));
-        double? reached = held ? r.GetFloat(24) : r.IsDBNull(29) ? null : r.GetFloat(29);
+        double? reached = held ? Math.Round(r.GetFloat(24), 6) : r.IsDBNull(29) ? null : Math.Round(r.GetFloat(29), 6);
         return new TreeJobView
         {
             Id = new(r.GetGuid(0)), Number = r.GetInt64(1), Parent = r.GetInt64(2), Project = r.GetString(3), IsGroup = isGroup, Title = r.GetString(5), Command = details.Command,

@@ -152,15 +152,19 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
     {
         await using var command = Command($"""
             WITH {Placed},
+            -- Subtrees move while they are walked: what has begun since the call was made is not of its time.
+            asked AS MATERIALIZED (SELECT created_at AS at FROM tree_change WHERE id = $8),
             gone AS (
-                DELETE FROM task t USING placed p WHERE t.id = p.number << 20 AND ($6 <> 2 AND t.state IN (4, 5, 6) OR t.state IN (5, 6))
+                DELETE FROM task t USING placed p, asked WHERE t.id = p.number << 20 AND ($6 <> 2 AND t.state IN (4, 5, 6) OR t.state IN (5, 6))
+                  AND CASE WHEN $6 = 3 THEN t.ended_at ELSE coalesce(t.started_at, t.ended_at) END <= asked.at
                 RETURNING t.id AS task_id, t.state, p.class, p.rank, p.paused, p.waits, coalesce((SELECT max(a.number) FROM attempt a WHERE a.task_id = t.id), 0) AS attempt),
             queued AS (
                 INSERT INTO live (task_id, class, rank, state, claimable, attempt, paused, run)
                 SELECT task_id, class, rank, CASE WHEN waits THEN 0 ELSE 1 END, NOT waits AND NOT paused, attempt, paused, 0 FROM gone RETURNING claimable),
             rows AS MATERIALIZED (
                 SELECT l.task_id, l.attempt, l.session_id IS NOT NULL AS held, p.class, p.rank FROM placed p JOIN live l ON l.task_id = p.number << 20 AND NOT l.speculative
-                JOIN job j ON j.number = p.number WHERE $6 = 1 AND (l.attempt > 0 OR j.stop <> 0) ORDER BY l.task_id FOR UPDATE OF l),
+                JOIN job j ON j.number = p.number CROSS JOIN asked
+                WHERE $6 = 1 AND (l.attempt > 0 OR j.stop <> 0) AND (l.leased_at IS NULL OR l.leased_at <= asked.at) ORDER BY l.task_id FOR UPDATE OF l),
             again AS (
                 UPDATE live l SET stop = CASE WHEN r.held THEN $7 ELSE 0 END, not_before = NULL, claimable = NOT r.held AND l.state = 1 AND NOT l.paused
                 FROM rows r WHERE l.task_id = r.task_id AND NOT l.speculative RETURNING l.task_id, l.attempt, l.claimable, r.held, r.class, r.rank),
@@ -177,7 +181,7 @@ internal sealed class TreeWork(NpgsqlConnection connection, RequirementClasses c
             blocked AS (
                 INSERT INTO tree_change (roots, kind) SELECT array_agg(DISTINCT d.job), 0 FROM gone g JOIN dependency d ON d.dependency = g.task_id >> 20 WHERE g.state = 4 HAVING count(*) > 0)
             SELECT EXISTS (SELECT FROM queued WHERE claimable) OR EXISTS (SELECT FROM again WHERE claimable), EXISTS (SELECT FROM again WHERE held)
-            """, [.. await PlacesAsync(leaves, ct), (short)kind, StopOrders.Stored(StopReason.Restarted)]);
+            """, [.. await PlacesAsync(leaves, ct), (short)kind, StopOrders.Stored(StopReason.Restarted), change]);
         await ReadChangedAsync(command, ct);
     }
 

@@ -99,6 +99,23 @@ public sealed class QueueTests(EngineFixture fixture) : IClassFixture<EngineFixt
     }
 
     [Fact]
+    public async Task Log_OfAnAttemptWhoseWorkerIsGone_IsWhatItHadSent()
+    {
+        var tag = Guid.NewGuid().ToString("N");
+        var id = await SubmitAsync(tag, tasks: 1);
+        var dead = await Hub.OpenAsync("dead-log", affinity: [[tag]]);
+        var held = (await Hub.ClaimAsync(dead)).Single();
+        await Hub.Get<FencedAttempts>().AppendLiveLogAsync(held.TaskId, held.Token, 0, "first "u8.ToArray(), None);
+        await Hub.Get<FencedAttempts>().AppendLiveLogAsync(held.TaskId, held.Token, 6, "second"u8.ToArray(), None);
+        await RunSqlAsync($"UPDATE worker_session SET lease_until = clock_timestamp() - interval '1 second' WHERE id = {dead.Id}");
+        await Eventually.TrueAsync(async () => (await Hub.Reader.AttemptsAsync(id, TaskKind.Command, 0, None)) is [{ Outcome: AttemptOutcome.Lost, LogSize: 12 }], "the attempt is lost");
+        await RunSqlAsync($"DELETE FROM live_log WHERE task_id = {held.TaskId}");
+        var slice = await Hub.Get<LogReader>().OpenAsync(id, TaskKind.Command, 0, 1, 0, None);
+        using var text = new StreamReader(slice!.Rest!);
+        Assert.Equal("first second", await text.ReadToEndAsync());
+    }
+
+    [Fact]
     public async Task Fail_UpToTheBudget_RetriesAndThenFailsTheJobWithTheCause()
     {
         var tag = Guid.NewGuid().ToString("N");

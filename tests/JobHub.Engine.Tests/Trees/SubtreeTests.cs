@@ -145,6 +145,38 @@ public sealed class SubtreeTests(TreeFixture fixture) : TreeTestBase(fixture)
     }
 
     [Fact]
+    public async Task Start_OfAGroupAndWhatIsBelowItWhileItRuns_RunsEachLeafOnce()
+    {
+        var tag = Tag();
+        var root = await GroupAsync(affinity: tag);
+        var middle = await GroupAsync(root);
+        var groups = new List<long>();
+        for (var i = 0; i < 8; i++) groups.Add(await GroupAsync(middle));
+        var leaves = new List<long>();
+        foreach (var group in groups) leaves.AddRange(await LeavesAsync(group, 500));
+        await Trees.PauseAsync([root], "test", None);
+        var workers = await Task.WhenAll(Enumerable.Range(0, 3).Select(i => Hub.OpenAsync($"start-{i}-{tag}", affinity: [[tag]])));
+        var runs = new System.Collections.Concurrent.ConcurrentBag<long>();
+        using var over = new CancellationTokenSource();
+        var working = workers.Select(worker => Task.Run(async () =>
+        {
+            while (!over.IsCancellationRequested)
+            {
+                var claimed = await Hub.ClaimAsync(worker, 50);
+                foreach (var attempt in claimed) runs.Add(NumberOf(attempt));
+                await EndAsync(worker, claimed);
+            }
+        })).ToArray();
+        await Trees.StartAsync([root, .. groups, leaves[7]], "test", None);
+        await UntilAsync(root, j => j.State == JobState.Succeeded, "all have run");
+        await Eventually.TrueAsync(async () => await CountAsync("SELECT count(*) FROM tree_change WHERE $1 > 0 AND kind = 3", 1) == 0, "the call is carried out");
+        Assert.Equal(JobState.Succeeded, (await GetAsync(root)).State);
+        await over.CancelAsync();
+        await Task.WhenAll(working);
+        Assert.Equal(leaves, runs.Order());
+    }
+
+    [Fact]
     public async Task Calls_OnManyJobsAtOnce_ChangeEachOnce()
     {
         var tag = Tag();
