@@ -1,4 +1,5 @@
 using JobHub.Engine.Protocol;
+using JobHub.Engine.Tasks;
 using JobHub.Worker.Executors.Processes;
 using Microsoft.Extensions.Options;
 

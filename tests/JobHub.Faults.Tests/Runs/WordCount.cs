@@ -13,12 +13,13 @@ public sealed class WordCount
     /// <summary>What every mapper prints on stderr: its log, to the byte.</summary>
     public static string LogOf(string task, int attempt) => $"counting for {task} attempt {attempt}\ndone\n";
 
+    // One process counts: of a pipe only the last one's end is seen by the shell, and a kill of another would go for the end of the input.
     // Half of its work before the words are printed and half after: a kill may come before, among and after them.
     private const string MapperText = "#!/bin/sh\n" + ProgramLedger.Say + """
         say start
         echo "counting for $JOBHUB_TASK_ID attempt $JOBHUB_ATTEMPT_NUMBER" >&2
         sleep "${WORK:-0.1}"
-        tr -s ' ' '\n' | mawk -v OFS='\t' 'NF { print $1, 1 }' || exit 9
+        mawk -v OFS='\t' '{ for (i = 1; i <= NF; i++) print $i, 1 }' || exit 9
         say beat
         sleep "${WORK:-0.1}"
         echo done >&2

@@ -1,14 +1,17 @@
 using System.Text;
 
-namespace JobHub.Worker.Runtime.Leaves;
+namespace JobHub.Engine.Tasks;
 
 /// <summary>Replaces `$(NAME)` by values. What names nothing stays as written: to the shell it may be a command.</summary>
-internal static class Placeholders
+public static class Placeholders
 {
+    /// <summary>The text with what the values name in their place; a value is not looked through again.</summary>
     public static string Fill(string text, IReadOnlyDictionary<string, string> values)
     {
+        ArgumentNullException.ThrowIfNull(text);
+        ArgumentNullException.ThrowIfNull(values);
         var at = text.IndexOf("$(", StringComparison.Ordinal);
-        if (at < 0) return text;
+        if (at < 0 || values.Count == 0) return text;
         var filled = new StringBuilder(text.Length + 64);
         var from = 0;
         for (; at >= 0; at = text.IndexOf("$(", at, StringComparison.Ordinal))
@@ -20,9 +23,10 @@ internal static class Placeholders
                 filled.Append(text, from, at - from).Append(value);
                 from = end + 1;
             }
-            // A value is not looked through again.
+
             at = Math.Max(from, at + 2);
         }
+
         return filled.Append(text, from, text.Length - from).ToString();
     }
 }
