@@ -23,12 +23,15 @@ public sealed class TaskQueue(NpgsqlDataSource database)
     // A resend of a claim (same claim id) finds what it was given and takes nothing more.
     private const string Prior = "prior AS MATERIALIZED (SELECT task_id, attempt, token FROM live WHERE session_id = $3 AND claim_id = $4)";
 
-    private const string RowsOfClass = """
-        SELECT q.ctid AS at, q.task_id, q.rank FROM live q
-        WHERE q.class = fit.class AND q.claimable
-          AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
+    private const string Intended = """
+        (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
           AND (NOT EXISTS (SELECT FROM tree_change)
-               OR (q.ctid = ANY (ARRAY (SELECT w.ctid FROM live w WHERE w.class = fit.class AND w.claimable ORDER BY w.rank DESC, w.task_id LIMIT 500 + $2)) AND tree_allows(q.task_id >> 20)))
+               OR (q.ctid = ANY (ARRAY (SELECT w.ctid FROM live w WHERE w.class = fit.class AND w.claimable ORDER BY w.rank DESC, w.task_id LIMIT 1500)) AND tree_allows(q.task_id >> 20)))
+        """;
+
+    private const string RowsOfClass = $"""
+        SELECT q.ctid AS at, q.task_id, q.rank FROM live q
+        WHERE q.class = fit.class AND q.claimable AND {Intended}
           AND (q.avoid IS NULL OR q.avoid <> $5)
         ORDER BY q.rank DESC, q.task_id LIMIT $2 FOR UPDATE OF q SKIP LOCKED
         """;
@@ -81,7 +84,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
     /// One leaf of a tree ($1: the classes that fit, best first) for a session ($2) that holds nothing. The first columns say whether the session is open and whether it holds
     /// something; the others are null when nothing was given. The last is true when a row was found and another had just put it elsewhere: there is work, ask again.
     /// </summary>
-    internal const string ClaimLeafSql = """
+    internal const string ClaimLeafSql = $"""
         WITH session AS MATERIALIZED (
             SELECT s.worker, s.ended_at IS NULL AND s.lease_until > clock_timestamp() AS is_open, EXISTS (SELECT FROM live l WHERE l.session_id = $2) AS holds
             FROM worker_session s WHERE s.id = $2),
@@ -89,9 +92,7 @@ public sealed class TaskQueue(NpgsqlDataSource database)
             SELECT l.at FROM session s CROSS JOIN unnest($1::int[]) WITH ORDINALITY AS fit(class, preference)
             CROSS JOIN LATERAL (
                 SELECT q.ctid AS at, q.task_id, q.rank FROM live q
-                WHERE q.class = fit.class AND q.claimable AND q.run IS NOT NULL
-                  AND (SELECT NOT j.paused AND j.stop = 0 FROM job j WHERE j.number = q.task_id >> 20)
-                  AND (NOT EXISTS (SELECT FROM tree_change) OR tree_allows(q.task_id >> 20))
+                WHERE q.class = fit.class AND q.claimable AND q.run IS NOT NULL AND {Intended}
                 ORDER BY q.rank DESC, q.task_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED) l
             WHERE s.is_open AND NOT s.holds ORDER BY fit.preference, l.rank DESC, l.task_id LIMIT 1),
         taken AS (

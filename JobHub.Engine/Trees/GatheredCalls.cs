@@ -18,7 +18,7 @@ internal sealed class GatheredCalls(Func<IReadOnlyList<NewTreeJob>, Submission, 
         public TaskCompletionSource<TreeResult> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
-    /// <summary>A caller that goes away does not take back what may be made already.</summary>
+    /// <summary>A caller that goes away before its turn has wanted nothing; later it does not take back what may be made already.</summary>
     public async Task<TreeResult> MakeAsync(IReadOnlyList<NewTreeJob> jobs, Submission who, CancellationToken ct)
     {
         var mine = new Call(jobs, who);
@@ -33,7 +33,16 @@ internal sealed class GatheredCalls(Func<IReadOnlyList<NewTreeJob>, Submission, 
                 break;
             }
 
-            await turn;
+            try
+            {
+                await turn;
+            }
+            catch (OperationCanceledException)
+            {
+                mine.Answer.TrySetCanceled(ct);
+                break;
+            }
+
             try
             {
                 if (!mine.Answer.Task.IsCompleted) await MakeGatheredAsync();
@@ -50,7 +59,11 @@ internal sealed class GatheredCalls(Func<IReadOnlyList<NewTreeJob>, Submission, 
     private async Task MakeGatheredAsync()
     {
         var gathered = new List<Call>();
-        while (gathered.Count < Most && _calls.TryDequeue(out var call)) gathered.Add(call);
+        while (gathered.Count < Most && _calls.TryDequeue(out var call))
+        {
+            if (!call.Answer.Task.IsCompleted) gathered.Add(call);
+        }
+
         foreach (var alike in gathered.GroupBy(c => (c.Who.Caller, c.Who.Project)))
         {
             var calls = alike.ToArray();
@@ -68,7 +81,7 @@ internal sealed class GatheredCalls(Func<IReadOnlyList<NewTreeJob>, Submission, 
             var at = 0;
             foreach (var call in calls)
             {
-                call.Answer.SetResult(new TreeResult.Done([.. all.Ids.Skip(at).Take(call.Jobs.Count)]));
+                call.Answer.TrySetResult(new TreeResult.Done([.. all.Ids.Skip(at).Take(call.Jobs.Count)]));
                 at += call.Jobs.Count;
             }
 
@@ -91,7 +104,7 @@ internal sealed class GatheredCalls(Func<IReadOnlyList<NewTreeJob>, Submission, 
     {
         try
         {
-            call.Answer.SetResult(await make(call.Jobs, call.Who, CancellationToken.None));
+            call.Answer.TrySetResult(await make(call.Jobs, call.Who, CancellationToken.None));
         }
         catch (Exception fault)
         {

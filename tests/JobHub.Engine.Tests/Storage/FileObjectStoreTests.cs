@@ -11,7 +11,7 @@ public sealed class FileObjectStoreTests : ObjectStoreContract, IDisposable
     private readonly TemporaryFolder folder = new();
     private readonly FileObjectStore store;
 
-    public FileObjectStoreTests() => store = new FileObjectStore(Path.Combine(folder.Path, "root"));
+    public FileObjectStoreTests() => store = new FileObjectStore(Path.Combine(folder.Path, "store"));
 
     protected override IObjectStore Store => store;
 
@@ -153,7 +153,7 @@ public sealed class FileObjectStoreTests : ObjectStoreContract, IDisposable
             "a/.", "a/..", "a/", "/secret", "/etc/passwd", "//etc/passwd", "a//b", "a///b", "..//secret", ".././secret", "a/b/..", "../.tmp/x", "../jobhub/x", "..\\secret",
             "..\\..\\secret", "a\\..\\..\\secret", "a\\b", "\\etc\\passwd", "C:\\windows", "\\\\host\\share", "a\0", "\0", "a\0/../secret", "secret\0.txt", "a\nb", "a\rb", "a\tb",
             "\u007f", "a\u0085b", "a\u001bb", "../", "../../", "....//..", "a/../", "a/b/../c", "/../secret", "/./secret", "../secret/", "x/../../.tmp/y",
-            "/proc/self/environ", "/dev/null", "/proc/self/root/etc/passwd", "../root/../secret",
+            "/proc/self/environ", "/dev/null", "/proc/self/cwd/secret", "../store/../secret",
         ])
         {
             all.Add("", key);

@@ -71,6 +71,17 @@ public sealed class TreeTests(TreeFixture fixture) : TreeTestBase(fixture)
     }
 
     [Fact]
+    public async Task Create_OfACallerThatHasGone_MakesNothingLater()
+    {
+        var group = await GroupAsync();
+        using var gone = new CancellationTokenSource();
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Trees.CreateAsync([new NewTreeJob { Parent = group, Command = "true" }], Who, gone.Token));
+        var leaf = await LeafAsync(group);
+        Assert.Equal([leaf], (await ChildrenAsync(group)).Select(j => j.Number));
+    }
+
+    [Fact]
     public async Task Create_WithAKnownKey_AnswersTheSameNumbers()
     {
         var who = new Submission("test", Guid.NewGuid().ToString(), [1, 2, 3]);
