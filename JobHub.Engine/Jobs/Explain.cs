@@ -62,7 +62,7 @@ public sealed class Explain(NpgsqlDataSource database)
         if (held) return null;
         if (tree && await InTreeAsync(number, ct) is { } above) return above;
         if (paused) return new(WaitReasons.Paused, "The job is paused. Resume it.");
-        if (ready) return WhyUnclaimed(needs, await OffersAsync(ct));
+        if (ready) return WhyUnclaimed(needs, await OffersAsync(tree, ct));
         if (until is { } time) return new(WaitReasons.Backoff, $"Its last attempt failed; the next begins at {time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture)}.", time);
         return blocked ? new(WaitReasons.Dependencies, "What is left of it waits for tasks before it.") : null;
     }
@@ -129,7 +129,8 @@ public sealed class Explain(NpgsqlDataSource database)
         return new(WaitReasons.AboutToStart, "A worker that can run it has room; it starts in a moment.");
     }
 
-    private async Task<List<Offer>> OffersAsync(CancellationToken ct)
+    /// <param name="leaf">Workers that speak by forms are given leaves of trees only.</param>
+    private async Task<List<Offer>> OffersAsync(bool leaf, CancellationToken ct)
     {
         await using var command = database.CreateCommand("""
             SELECT s.worker, s.slots, s.cpus, s.memory, s.gpus, s.affinity::text, s.mounts, coalesce(h.held, 0), coalesce(h.gpus, 0), coalesce(h.cpus, 0), coalesce(h.memory, 0), w.affinity
@@ -137,8 +138,9 @@ public sealed class Explain(NpgsqlDataSource database)
                 SELECT l.session_id, count(*)::int AS held, sum(c.gpus)::int AS gpus, sum(c.cpus)::int AS cpus, sum(c.memory)::bigint AS memory
                 FROM live l JOIN requirement_class c ON c.id = l.class WHERE l.session_id IS NOT NULL GROUP BY 1) h ON h.session_id = s.id
             LEFT JOIN worker w ON w.name = s.worker
-            WHERE s.ended_at IS NULL AND s.lease_until > clock_timestamp() AND s.slots > 0 AND coalesce(w.active, true)
+            WHERE s.ended_at IS NULL AND s.lease_until > clock_timestamp() AND s.slots > 0 AND coalesce(w.active, true) AND ($1 OR s.calls IS NULL)
             """);
+        command.Parameters.AddWithValue(leaf);
         await using var reader = await command.ExecuteReaderAsync(ct);
         var offers = new List<Offer>();
         while (await reader.ReadAsync(ct))

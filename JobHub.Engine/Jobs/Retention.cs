@@ -122,6 +122,9 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
                 delete from file where (project, job, path) in (
                     select f.project, f.job, f.path from job j join file f on f.project = j.project and f.job = j.number where j.number = $1 limit $2)
                 """, number, ct);
+            rows += await RepeatAsync("""
+                delete from dependency where (job, dependency) in (select job, dependency from dependency where job = $1 or dependency = $1 limit $2)
+                """, number, ct);
             rows += await RepeatAsync("delete from job where number in (select number from job where number = $1 limit $2)", number, ct);
         }
         return (tree.Count, rows, objects);

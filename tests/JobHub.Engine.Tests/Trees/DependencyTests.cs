@@ -2,6 +2,8 @@ using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Trees;
 using JobHub.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 using Xunit;
 
 namespace JobHub.Engine.Tests.Trees;
@@ -136,5 +138,30 @@ public sealed class DependencyTests(TreeFixture fixture) : TreeTestBase(fixture)
         await EndAsync(worker, await ClaimAsync(worker, 1));
         await ClaimAsync(worker, 1);
         Assert.Null(await WhyAsync());
+    }
+
+    [Fact]
+    public async Task Retention_OfAnOldTree_TakesAllOfItAndItsDependencies()
+    {
+        var tag = Tag();
+        var root = await GroupAsync(affinity: tag);
+        var inner = await GroupAsync(root);
+        var first = await LeafAsync(inner);
+        var second = await LeafAsync(root, dependencies: inner);
+        var worker = await Hub.OpenAsync(affinity: [[tag]]);
+        await RunAsync(worker, root, JobState.Succeeded);
+        await Eventually.TrueAsync(async () => await CountAsync("SELECT count(*) FROM job WHERE number >= $1 AND ended_at IS NULL", root) == 0, "all have ended");
+        await using (var old = Hub.Database.CreateCommand("UPDATE job SET ended_at = ended_at - interval '90 days' WHERE number >= $1"))
+        {
+            old.Parameters.AddWithValue(root);
+            await old.ExecuteNonQueryAsync();
+        }
+
+        await new Retention(Hub.Database, Options.Create(new RetentionOptions()), NullLogger<Retention>.Instance, Hub.Stores).ApplyAsync(None);
+        Assert.Empty(await ChildrenAsync(root));
+        Assert.Null(await Reader.GetAsync(first, None));
+        Assert.Equal(0, await CountAsync("SELECT count(*) FROM job WHERE number IN ($1, $1 + 1, $1 + 2, $1 + 3)", root));
+        Assert.Equal(0, await CountAsync("SELECT count(*) FROM dependency WHERE job = $1", second));
+        Assert.Equal(0, await CountAsync("SELECT count(*) FROM attempt WHERE task_id >> 20 = $1", second));
     }
 }
