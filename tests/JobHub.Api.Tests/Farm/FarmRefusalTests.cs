@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>What /api/jobs refuses: by the field's name, and nothing has changed.</summary>
 [Collection(FarmCollection.Name)]

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>What callers write reads back as they wrote it, wherever it is shown.</summary>
 [Collection(FarmCollection.Name)]

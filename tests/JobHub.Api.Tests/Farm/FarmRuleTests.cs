@@ -1,7 +1,7 @@
 using System.Net;
 using JobHub.Api.Http.Access;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>JobHub:Farm: the commands that users may run.</summary>
 [Collection(FarmCollection.Name)]

@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 using JobHub.Api.Features.Farm;
 using JobHub.Testing;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>/api/jobs over HTTP: shapes, lists, changes and trees. Nothing runs here.</summary>
 [Collection(FarmCollection.Name)]

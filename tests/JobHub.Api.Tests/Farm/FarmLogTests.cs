@@ -6,7 +6,7 @@ using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
 using JobHub.Testing;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>GET /api/jobs/{id}/log: every run between its frames, as a JSON string.</summary>
 public sealed partial class FarmLogTests(HubFixture fixture) : IClassFixture<HubFixture>

@@ -3,7 +3,7 @@ using System.Net;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>/json and /xmlrpc: what the command line of older farms calls.</summary>
 [Collection(FarmCollection.Name)]

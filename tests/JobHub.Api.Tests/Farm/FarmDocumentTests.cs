@@ -6,7 +6,7 @@ using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
 using JobHub.Testing;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>docs/api/farm.md is executed as it is printed: its requests are sent in their order, and what comes back is what stands there.</summary>
 public sealed partial class FarmDocumentTests(HubFixture fixture) : IClassFixture<HubFixture>

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using JobHub.Engine.Attempts;
 using JobHub.Testing;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>/hub/v1 over trees of jobs.</summary>
 public sealed class FarmHubTests(HubFixture fixture) : IClassFixture<HubFixture>

@@ -3,7 +3,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 
-namespace JobHub.Api.Tests;
+namespace JobHub.Api.Tests.Farm;
 
 /// <summary>Calls of the farm family as its clients make them: bodies without a Content-Type.</summary>
 internal static class FarmCalls
