@@ -80,12 +80,16 @@ internal sealed class AttemptEnd(AttemptPrograms attempt, Reaper reaper, Func<At
         }
 
         if (ProcTable.HasMark(pid, attempt.Mark)) found.Add(pid);
-        else if (entry.Parent == Self && entry.Session != OwnSession && entry.StartTicks < oldestOther(attempt))
+        else if (entry.Parent == Self && entry.Session != OwnSession && (StandsInFolder(pid) || entry.StartTicks < oldestOther(attempt)))
         {
-            // An orphan that threw its environment away has no owner by name; it is this attempt's when no other can have begun it. A child that is being started
-            // right now looks the same until it is known.
+            // An orphan that threw its environment away has no owner by name; it is this attempt's when it stands in its folder, or when no other can have begun it. A child
+            // that is being started right now looks the same until it is known.
             if (reaper.Starting) unsure = true;
             else if (!reaper.Knows(pid)) found.Add(pid);
         }
     }
+
+    // Names of scratch folders hold no blank and none begins another's: what follows is the end, a folder in it, or the word for a removed one.
+    private bool StandsInFolder(int pid) => attempt.Folder is { } folder && ProcTable.FolderOf(pid) is { } at && at.StartsWith(folder, StringComparison.Ordinal)
+        && (at.Length == folder.Length || at[folder.Length] is '/' or ' ');
 }

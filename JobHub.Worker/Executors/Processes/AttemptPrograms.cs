@@ -22,6 +22,9 @@ internal sealed class AttemptPrograms(Guid token)
     /// <summary>A program ran outside a pid namespace, so its descendants can be anywhere.</summary>
     public bool CanEscape { get; set; }
 
+    /// <summary>Its scratch folder, when a program of it ran in one outside a sandbox.</summary>
+    public string? Folder { get; set; }
+
     public bool Started { get; private set; }
     public long MemoryLimitBytes { get; set; }
     public bool OverLimit { get; set; }

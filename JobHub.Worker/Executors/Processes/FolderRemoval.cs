@@ -10,6 +10,8 @@ namespace JobHub.Worker.Executors.Processes;
 internal static class FolderRemoval
 {
     private const int MostDepth = 40;
+    // A process that nobody could tell as the attempt's may still write: once the folder is gone it cannot.
+    private const int MostTries = 1000;
 
     /// <summary>Nothing when it is not there.</summary>
     public static void Remove(string folder)
@@ -21,37 +23,41 @@ internal static class FolderRemoval
         if (above.Look(name) is not { } facts) return;
         if (!facts.IsFolder)
         {
-            Unlink(above, name, folder: false);
+            if (!above.Unlink(name, folder: false) && above.Look(name) is not null) throw Libc.Failed("unlink in the scratch root");
             return;
         }
 
-        var moved = 0;
-        using (var top = OpenUnlocked(above, name)) Empty(top, top, 0, ref moved);
-        Unlink(above, name, folder: true);
+        using var top = OpenUnlocked(above, name);
+        for (var (moved, tries) = (0, 0); tries < MostTries; tries++)
+        {
+            var before = moved;
+            Empty(top, top, 0, ref moved);
+            if (IsGone(above, name)) return;
+            // What was moved up is in it now, and is progress.
+            if (moved > before) tries = 0;
+        }
+
+        throw Libc.Failed("rmdir of a scratch folder");
     }
 
     private static void Empty(FolderHandle folder, FolderHandle top, int depth, ref int moved)
     {
-        // What was moved up appears in the top folder while it is emptied.
-        for (var names = folder.Names(); names.Count > 0; names = depth == 0 ? folder.Names() : [])
+        foreach (var name in folder.Names())
         {
-            foreach (var name in names)
+            if (folder.Unlink(name, folder: false)) continue;
+            // Not a folder: made again just now, or it cannot be removed, which the tries find out.
+            if (folder.Look(name) is not { IsFolder: true } || folder.Unlink(name, folder: true)) continue;
+            if (depth >= MostDepth)
             {
-                if (folder.Unlink(name, folder: false)) continue;
-                if (folder.Look(name) is not { } facts) continue;
-                if (!facts.IsFolder) throw Libc.Failed("unlink in a scratch folder");
-                if (folder.Unlink(name, folder: true)) continue;
-                if (depth >= MostDepth)
-                {
-                    if (Libc.geteuid() != 0) folder.Unlock(name);
-                    var flat = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $".moved-{moved++}-{Guid.NewGuid():N}"));
-                    if (!folder.Rename(name, top, flat)) throw Libc.Failed("rename in a scratch folder");
-                    continue;
-                }
-
-                using (var inner = OpenUnlocked(folder, name)) Empty(inner, top, depth + 1, ref moved);
-                Unlink(folder, name, folder: true);
+                if (Libc.geteuid() != 0) folder.Unlock(name);
+                var flat = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $".moved-{moved++}-{Guid.NewGuid():N}"));
+                if (!folder.Rename(name, top, flat)) throw Libc.Failed("rename in a scratch folder");
+                continue;
             }
+
+            using var inner = OpenUnlocked(folder, name);
+            Empty(inner, top, depth + 1, ref moved);
+            IsGone(folder, name);
         }
     }
 
@@ -62,8 +68,5 @@ internal static class FolderRemoval
         return parent.TryOpen(name, out var error) ?? throw Libc.Failed("open in a scratch folder", error);
     }
 
-    private static void Unlink(FolderHandle parent, byte[] name, bool folder)
-    {
-        if (!parent.Unlink(name, folder) && parent.Look(name) is not null) throw Libc.Failed("unlink in a scratch folder");
-    }
+    private static bool IsGone(FolderHandle parent, byte[] name) => parent.Unlink(name, folder: true) || parent.Look(name) is null;
 }

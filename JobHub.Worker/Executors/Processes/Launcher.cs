@@ -83,7 +83,7 @@ public sealed partial class Launcher : IProgramLauncher, IDisposable
         var attempt = Attempts.GetOrAdd(start.Token, token => new AttemptPrograms(token));
         if (!inTree && !start.AsWorker) foreach (var folder in (ReadOnlySpan<string>)[start.WorkingFolder, .. start.WritableFolders]) scratch.Give(folder);
         Sandbox? sandbox = null;
-        if (level == IsolationLevel.Plain) attempt.CanEscape = true;
+        if (level == IsolationLevel.Plain) (attempt.CanEscape, attempt.Folder) = (true, attempt.Folder ?? scratch.FolderOf(start.WorkingFolder));
         else sandbox = SandboxFor(attempt, file, start, level);
         if (start.MemoryLimitBytes > 0)
         {

@@ -61,6 +61,13 @@ internal static unsafe class ProcTable
         }
     }
 
+    /// <summary>The working folder of a process, where that may be seen; one that was removed ends with <c> (deleted)</c>.</summary>
+    public static string? FolderOf(int pid)
+    {
+        try { return File.ResolveLinkTarget($"/proc/{pid}/cwd", returnFinalTarget: false)?.FullName; }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { return null; }
+    }
+
     /// <summary>The pid that was given out last in this pid namespace.</summary>
     public static int LastPid()
     {

@@ -66,6 +66,15 @@ public sealed class ScratchFolders : IDisposable
 
     public bool IsScratch(string path) => Path.GetFullPath(path).StartsWith(Own + "/", StringComparison.Ordinal);
 
+    /// <summary>The folder made by <see cref="Create"/> that a path lies in; null for other paths.</summary>
+    internal string? FolderOf(string path)
+    {
+        if (!IsScratch(path)) return null;
+        var full = Path.GetFullPath(path);
+        var end = full.IndexOf('/', Own.Length + 1);
+        return end < 0 ? full : full[..end];
+    }
+
     public void Dispose()
     {
         FolderRemoval.Remove(Own);

@@ -49,6 +49,21 @@ public sealed class HostileProgramTests
     }
 
     [Fact]
+    public async Task Orphan_WithoutItsEnvironmentBesideAnOlderAttempt_EndsWithTheAttemptInWhoseFolderItStands()
+    {
+        using var host = new LauncherHost();
+        var older = host.Shell("echo ready; exec sleep 1000") with { WorkingFolder = host.Scratch.Create("older") };
+        using var other = host.Launcher.Start(older);
+        LauncherHost.Read(other, new byte[64]);
+        var folder = host.Scratch.Create("younger");
+        var start = host.Shell("(env -i setsid sh -c 'echo $$ > pid; while :; do echo x >> w; rm -f w; done' >/dev/null 2>&1 &); while ! test -s pid; do sleep 0.01; done") with { WorkingFolder = folder };
+        Assert.Equal(0, (await host.RunAsync(start)).Exit.Code);
+        Assert.False(LauncherHost.Runs(int.Parse(await File.ReadAllTextAsync(Path.Combine(folder, "pid")), System.Globalization.CultureInfo.InvariantCulture)));
+        Assert.True(LauncherHost.Runs(other.Pid));
+        await host.Launcher.EndAllAsync(older.Token, TimeSpan.Zero, default);
+    }
+
+    [Fact]
     public async Task Stop_OfAProgramThatHangs_EndsItWithinTheGrace()
     {
         using var host = new LauncherHost();
