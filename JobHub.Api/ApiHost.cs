@@ -63,7 +63,7 @@ public static class ApiHost
         var services = builder.Services;
         services.AddOptions<AuthOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<BearerTokens>();
+        services.AddSingleton<BearerTokens>().AddSingleton<CallerReader>().AddSingleton<ProjectAccess>();
         services.AddOptions<FormWorkerOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<DevelopmentRule>().AddSingleton<FormWorkerRule>();
         services.AddApiDescription();

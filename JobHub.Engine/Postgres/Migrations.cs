@@ -35,6 +35,14 @@ public sealed class Delivery : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0004_trees")]
 public sealed class Trees : SqlMigration;
 
+/// <summary>Accounts, tokens, projects with their members, and the audit.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0005_accounts")]
+public sealed class Accounts : SqlMigration;
+
+/// <summary>Typing data of projects and what was worked out from it.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0006_projects")]
+public sealed class Projects : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

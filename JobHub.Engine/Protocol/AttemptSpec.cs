@@ -26,6 +26,7 @@ public sealed record AttemptSpec
     public MapSpec? Map { get; init; }
     public ReduceSpec? Reduce { get; init; }
     public CommandSpec? Command { get; init; }
+    public AnalysisSpec? Analysis { get; init; }
 }
 
 /// <summary>How a program talks: lines on pipes, or the one-line-a-process socket contract.</summary>
@@ -67,6 +68,12 @@ public sealed record ReduceSpec
     public required int Maps { get; init; }
     public required OutputGrant Output { get; init; }
 }
+
+/// <summary>An analysis of a dataset. The objects are those of <see cref="Analyses.AnalysisFiles"/>.</summary>
+/// <param name="Numbers">The whole numbers among its parameters, in their order.</param>
+/// <param name="Profiles">The dataset as it was when the job was submitted.</param>
+/// <param name="Edges">The inference, for algorithms that read one.</param>
+public sealed record AnalysisSpec(Analyses.AnalysisKind Kind, string Algorithm, int[] Numbers, ObjectGrant Profiles, ObjectGrant? Edges, OutputGrant Output);
 
 /// <summary>A command run by `sh -c`.</summary>
 /// <param name="WorkingFolder">Absolute. With a tree: a path in it. Without: a folder of the worker; null = the scratch folder.</param>

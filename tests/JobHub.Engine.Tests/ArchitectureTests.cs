@@ -115,7 +115,7 @@ public sealed partial class ArchitectureTests
         Assert.Empty(broken);
     }
 
-    private const string AgentSide = "JobHub.Worker JobHub.ServiceDefaults JobHub.Engine.Protocol JobHub.Engine.Storage JobHub.Engine.Tasks JobHub.Engine.Attempts";
+    private const string AgentSide = "JobHub.Worker JobHub.ServiceDefaults JobHub.Engine.Protocol JobHub.Engine.Storage JobHub.Engine.Tasks JobHub.Engine.Attempts JobHub.Engine.Analyses";
 
     private static bool Covers(string prefix, string name) => name == prefix || name.StartsWith(prefix + ".", StringComparison.Ordinal);
 

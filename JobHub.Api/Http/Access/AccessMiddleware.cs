@@ -4,7 +4,7 @@ using Microsoft.Net.Http.Headers;
 namespace JobHub.Api.Http.Access;
 
 /// <summary>Lets a request in or refuses it, by <see cref="RoutePolicies"/>. Runs after routing and before anything reads the body.</summary>
-public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, DevelopmentRule development, FormWorkerRule formWorkers)
+public sealed class AccessMiddleware(RequestDelegate next, CallerReader callers, DevelopmentRule development, FormWorkerRule formWorkers)
 {
     private static readonly Problem TokenRequired = new(401, "token-required", "Send a bearer token: Authorization: Bearer <token>.", HeaderNames.Authorization)
     {
@@ -18,35 +18,31 @@ public sealed class AccessMiddleware(RequestDelegate next, BearerTokens tokens, 
 
     private static readonly Problem RoleRefused = new(403, "role-not-allowed", "This token's role may not call this route.", HeaderNames.Authorization);
 
-    public Task InvokeAsync(HttpContext context)
+    public async Task InvokeAsync(HttpContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        var (problem, caller) = await DecideAsync(context);
+        if (problem is not null)
+        {
+            await problem.WriteAsync(context);
+            return;
+        }
+
+        context.Features.Set(caller);
+        await next(context);
+    }
+
+    private async ValueTask<(Problem? Problem, Caller Caller)> DecideAsync(HttpContext context)
     {
         // Paths without a route, and wrong methods, are told apart by the router; they reach nothing.
         var policy = context.GetEndpoint() is RouteEndpoint endpoint ? RoutePolicies.Of(endpoint.RoutePattern.RawText) : RoutePolicy.Public;
-        var (check, caller) = tokens.Read(context.Request);
-        if (policy is RoutePolicy.Public) return PassAsync(context, caller ?? Caller.Anonymous);
-        if (check == TokenCheck.Unknown) return TokenUnknown.WriteAsync(context);
-        if (caller is null)
-        {
-            if (policy is RoutePolicy.FarmWorkers && !development.Open)
-            {
-                return formWorkers.Objection(context) is { } refusal ? refusal.WriteAsync(context) : PassAsync(context, Caller.Anonymous);
-            }
-
-            if (policy is not (RoutePolicy.Family or RoutePolicy.FarmWorkers) || !development.Open) return TokenRequired.WriteAsync(context);
-            if (development.Objection(context) is { } objection)
-            {
-                return new Problem(403, "cross-site-request", $"A request without a token is taken from this machine's own programs only: {objection}.").WriteAsync(context);
-            }
-
-            caller = Caller.Anonymous;
-        }
-
-        return policy is { } known && RoutePolicies.Allows(known, caller.Role) ? PassAsync(context, caller) : RoleRefused.WriteAsync(context);
-    }
-
-    private Task PassAsync(HttpContext context, Caller caller)
-    {
-        context.Features.Set(caller);
-        return next(context);
+        var (check, caller) = await callers.ReadAsync(context);
+        if (policy is RoutePolicy.Public) return (null, caller ?? Caller.Anonymous);
+        if (check == TokenCheck.Unknown) return (TokenUnknown, Caller.Anonymous);
+        if (caller is not null) return (policy is { } known && RoutePolicies.Allows(known, caller.Role) ? null : RoleRefused, caller);
+        if (policy is RoutePolicy.FarmWorkers && !development.Open) return (formWorkers.Objection(context), Caller.Anonymous);
+        if (policy is not (RoutePolicy.Family or RoutePolicy.FarmWorkers) || !development.Open) return (TokenRequired, Caller.Anonymous);
+        return (development.Objection(context) is { } objection
+            ? new Problem(403, "cross-site-request", $"A request without a token is taken from this machine's own programs only: {objection}.") : null, Caller.Anonymous);
     }
 }

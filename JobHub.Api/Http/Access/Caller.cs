@@ -1,11 +1,16 @@
 namespace JobHub.Api.Http.Access;
 
-/// <summary>What a caller may do.</summary>
+/// <summary>What a caller may do, from least to most; it is already what the scopes of his token leave of his role.</summary>
 public enum CallerRole
 {
-    /// <summary>No token, under the development rule.</summary>
-    Developer,
+    /// <summary>Runs tasks: the agents' routes and nothing else.</summary>
     Worker,
+    /// <summary>Reads what his projects and public ones hold.</summary>
+    Viewer,
+    /// <summary>Submits and changes in his projects.</summary>
+    Member,
+    /// <summary>No token, under the development rule: all projects, but none of the routes that always want a token.</summary>
+    Developer,
     Admin,
 }
 
@@ -13,6 +18,18 @@ public enum CallerRole
 public sealed record Caller(string Name, CallerRole Role)
 {
     public static Caller Anonymous { get; } = new("anonymous", CallerRole.Developer);
+
+    /// <summary>His account; null for the tokens of files and for the development rule.</summary>
+    public long? Account { get; init; }
+
+    /// <summary>The access token he showed, when it is one of the hub's.</summary>
+    public Guid? Token { get; init; }
+
+    /// <summary>The one project that his token is for; null = all of his.</summary>
+    public string? Project { get; init; }
+
+    /// <summary>Not held to projects: all of them are his.</summary>
+    public bool SeesAll => Role is CallerRole.Admin or CallerRole.Developer && Project is null;
 
     /// <summary>The caller of a request that was let in.</summary>
     public static Caller Of(HttpContext context)

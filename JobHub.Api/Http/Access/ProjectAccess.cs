@@ -1,0 +1,31 @@
+using JobHub.Engine.Accounts;
+
+namespace JobHub.Api.Http.Access;
+
+/// <summary>What a caller may do in a project: the rule of every family.</summary>
+public sealed class ProjectAccess(ProjectRights rights)
+{
+    /// <summary>
+    /// His right in a project. Members of it and admins write, anybody signed in reads a public one, a viewer never writes.
+    /// </summary>
+    /// <param name="made">The project must have been made: of the projects' own routes. Elsewhere any name is a project to those who see all.</param>
+    public async Task<ProjectRight> OfAsync(Caller caller, string project, bool made, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        if (caller.SeesAll && !made) return ProjectRight.Write;
+        var standing = await rights.OfAsync(caller.Account ?? 0, project, ct);
+        if (!standing.Exists || (caller.Project is { } only && only != project) || caller.Role == CallerRole.Worker) return ProjectRight.None;
+        if (caller.Role is CallerRole.Admin or CallerRole.Developer) return ProjectRight.Write;
+        if (!standing.IsMember) return standing.IsPublic ? ProjectRight.Read : ProjectRight.None;
+        return caller.Role == CallerRole.Viewer ? ProjectRight.Read : ProjectRight.Write;
+    }
+
+    /// <summary>The projects whose things a list may show him; null = all.</summary>
+    public async Task<string[]?> ReadableAsync(Caller caller, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        if (caller.SeesAll) return null;
+        if (caller.Project is { } only) return await OfAsync(caller, only, made: true, ct) == ProjectRight.None ? [] : [only];
+        return await rights.ReadableAsync(caller.Account ?? 0, ct);
+    }
+}
