@@ -4,6 +4,7 @@ using JobHub.Api.Features.Commands;
 using JobHub.Api.Features.Farm;
 using JobHub.Api.Features.Hub;
 using JobHub.Api.Features.MapReduce;
+using JobHub.Api.Features.Projects;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
 using JobHub.Engine;
@@ -43,6 +44,7 @@ public static class ApiHost
         app.MapMapReduce();
         app.MapCommands();
         app.MapFarm();
+        app.MapProjects();
         app.MapHub();
         app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);

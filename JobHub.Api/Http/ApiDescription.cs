@@ -11,6 +11,7 @@ public static class ApiDescription
         ("mapreduce", "JobHub MapReduce"),
         ("commands", "JobHub commands"),
         ("farm", "JobHub farm"),
+        ("projects", "JobHub projects"),
         ("hub", "JobHub"),
         ("agents", "JobHub agents"),
     ];

@@ -11,6 +11,8 @@ public enum RoutePolicy
     Agents,
     /// <summary>Workers that speak by forms and have no token: in development as a family's route, elsewhere by <see cref="FormWorkerRule"/>.</summary>
     FarmWorkers,
+    /// <summary>Viewers, members and admins: always with a token, in development too. What they may do there is each project's matter.</summary>
+    Projects,
 }
 
 /// <summary>The one table of routes and who may call them. A route that no line covers keeps the host from starting.</summary>
@@ -41,6 +43,7 @@ public static class RoutePolicies
         ("/json", RoutePolicy.Family),
         ("/xmlrpc", RoutePolicy.Family),
         ("/workers", RoutePolicy.FarmWorkers),
+        ("/projects", RoutePolicy.Projects),
         ("/hub/v1", RoutePolicy.Family),
         ("/agent/v1", RoutePolicy.Agents),
     ];
@@ -67,6 +70,7 @@ public static class RoutePolicies
         (_, CallerRole.Admin) => true,
         (RoutePolicy.Family or RoutePolicy.FarmWorkers, CallerRole.Developer) => true,
         (RoutePolicy.Agents, CallerRole.Worker) => true,
+        (RoutePolicy.Projects, CallerRole.Viewer or CallerRole.Member) => true,
         _ => false,
     };
 
