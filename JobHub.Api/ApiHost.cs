@@ -39,6 +39,7 @@ public static class ApiHost
         app.UseApiDescriptionPage();
         app.UseRouting();
         app.UseMiddleware<AccessMiddleware>();
+        app.UseMiddleware<ProjectGate>();
         app.MapHealth();
         app.MapApiDescription();
         app.MapMapReduce();

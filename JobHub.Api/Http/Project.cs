@@ -1,15 +1,17 @@
+using JobHub.Api.Http.Access;
+
 namespace JobHub.Api.Http;
 
 /// <summary><c>?project=</c> of a submission.</summary>
 public static class Project
 {
-    public const string Default = "default";
+    public const string Default = JobHub.Engine.Accounts.ProjectRights.Default;
 
-    /// <summary>The project a submission goes to. 1–64 lower-case letters, digits, <c>-</c>, <c>_</c>, <c>.</c>, beginning with a letter or digit.</summary>
+    /// <summary>The project a submission goes to: the query's, else that of the caller's token, else <c>default</c>. 1–64 lower-case letters, digits, <c>-</c>, <c>_</c>, <c>.</c>, beginning with a letter or digit.</summary>
     public static string Of(HttpRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        return request.QueryText("project") is { } name ? Check(name) : Default;
+        return request.QueryText("project") is { } name ? Check(name) : request.HttpContext.Features.Get<Caller>()?.Project ?? Default;
     }
 
     /// <summary>A project's name from any field called <c>project</c>.</summary>

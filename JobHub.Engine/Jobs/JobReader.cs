@@ -232,6 +232,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         else if (filter.Parent is { } parent) Where("j.parent = ?", parent);
         if (filter.Family is { } family) Where("j.family = ?", (short)family);
         if (filter.Project is { } project) Where("j.project = ?", project);
+        if (filter.Projects is { } projects) Where("j.project = ANY (?)", projects);
         if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
         if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);
         switch (filter.State)
@@ -241,7 +242,7 @@ public sealed class JobReader(NpgsqlDataSource database)
             case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
             case JobState.Running:
                 // By number from what runs, which the slots bound, and not by a walk over everything that waits.
-                var newest = filter is { Limit: not null, Family: null, Project: null, Text: null, Parent: null or 0 } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
+                var newest = filter is { Limit: not null, Family: null, Project: null, Projects: null, Text: null, Parent: null or 0 } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
                 var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${parameters.Count}), 0)";
                 where.Add($"""
                     j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(

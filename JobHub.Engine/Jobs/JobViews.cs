@@ -127,6 +127,8 @@ public sealed record JobFilter
     /// <summary>Only jobs that have ended (true) or have not (false).</summary>
     public bool? Ended { get; init; }
     public string? Project { get; init; }
+    /// <summary>Only jobs of these projects; null = of all.</summary>
+    public string[]? Projects { get; init; }
     public string? Text { get; init; }
     /// <summary>Only jobs in this group; 0 = only those in none. Null = all.</summary>
     public long? Parent { get; init; }

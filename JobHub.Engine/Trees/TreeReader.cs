@@ -82,6 +82,7 @@ public sealed class TreeReader(NpgsqlDataSource database)
         else inner.Add($"j.parent = ${Add(parent)}");
         if (filter.User is { } user) inner.Add($"coalesce(j.caller, '') = ${Add(user)}");
         if (filter.Project is { } project) inner.Add($"j.project = ${Add(project)}");
+        if (filter.Projects is { } projects) inner.Add($"j.project = ANY (${Add(projects)})");
         if (filter.Text is { } text) inner.Add($"strpos(lower(coalesce(j.title, '')), lower(${Add(text)})) > 0");
         // What runs is little: leaves that do not are left out before anything is joined to them.
         if (filter.State == JobState.Running) inner.Add("(j.is_group OR j.number = ANY (ARRAY (SELECT task_id >> 20 FROM live WHERE session_id IS NOT NULL AND run IS NOT NULL)))");

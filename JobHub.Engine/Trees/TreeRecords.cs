@@ -141,6 +141,8 @@ public sealed record TreeFilter
     /// <summary>In the title.</summary>
     public string? Text { get; init; }
     public string? Project { get; init; }
+    /// <summary>Only jobs of these projects; null = of all.</summary>
+    public string[]? Projects { get; init; }
 }
 
 /// <summary>One job depends on another.</summary>

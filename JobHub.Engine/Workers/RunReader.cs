@@ -15,6 +15,8 @@ public sealed record RunFilter
 {
     public long? Job { get; init; }
     public string? Worker { get; init; }
+    /// <summary>Only those of jobs of these projects; null = of all.</summary>
+    public string[]? Projects { get; init; }
     /// <summary>Only those that began no longer ago.</summary>
     public TimeSpan? Within { get; init; }
     /// <summary>Only those with a greater number.</summary>

@@ -23,7 +23,7 @@ public sealed partial class AccessTests(HubFixture fixture)
             [
                 (null, policy == RoutePolicy.Public ? null : HttpStatusCode.Unauthorized),
                 (Unknown, policy == RoutePolicy.Public ? null : HttpStatusCode.Unauthorized),
-                (HubHost.WorkerToken, policy is RoutePolicy.Family or RoutePolicy.FarmWorkers ? HttpStatusCode.Forbidden : null),
+                (HubHost.WorkerToken, policy is not (RoutePolicy.Public or RoutePolicy.Agents) ? HttpStatusCode.Forbidden : null),
                 (HubHost.AdminToken, null),
             ])
             {
@@ -37,7 +37,7 @@ public sealed partial class AccessTests(HubFixture fixture)
     {
         foreach (var (method, path, policy) in RoutesOf(fixture.Hub))
         {
-            await CheckAsync(fixture.Hub, method, path, null, policy == RoutePolicy.Agents ? HttpStatusCode.Unauthorized : null);
+            await CheckAsync(fixture.Hub, method, path, null, policy is RoutePolicy.Agents or RoutePolicy.Projects or RoutePolicy.Account or RoutePolicy.Admin ? HttpStatusCode.Unauthorized : null);
             await CheckAsync(fixture.Hub, method, path, Unknown, policy == RoutePolicy.Public ? null : HttpStatusCode.Unauthorized);
         }
     }

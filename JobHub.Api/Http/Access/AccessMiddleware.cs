@@ -35,13 +35,14 @@ public sealed class AccessMiddleware(RequestDelegate next, CallerReader callers,
     private async ValueTask<(Problem? Problem, Caller Caller)> DecideAsync(HttpContext context)
     {
         // Paths without a route, and wrong methods, are told apart by the router; they reach nothing.
-        var policy = context.GetEndpoint() is RouteEndpoint endpoint ? RoutePolicies.Of(endpoint.RoutePattern.RawText) : RoutePolicy.Public;
+        var pattern = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText;
+        var policy = context.GetEndpoint() is RouteEndpoint ? RoutePolicies.Of(pattern) : RoutePolicy.Public;
         var (check, caller) = await callers.ReadAsync(context);
         if (policy is RoutePolicy.Public) return (null, caller ?? Caller.Anonymous);
         if (check == TokenCheck.Unknown) return (TokenUnknown, Caller.Anonymous);
-        if (caller is not null) return (policy is { } known && RoutePolicies.Allows(known, caller.Role) ? null : RoleRefused, caller);
+        if (caller is not null) return (policy is { } known && RoutePolicies.Allows(known, caller.Role, RoutePolicies.Writes(context.Request.Method, pattern)) ? null : RoleRefused, caller);
         if (policy is RoutePolicy.FarmWorkers && !development.Open) return (formWorkers.Objection(context), Caller.Anonymous);
-        if (policy is not (RoutePolicy.Family or RoutePolicy.FarmWorkers) || !development.Open) return (TokenRequired, Caller.Anonymous);
+        if (policy is not (RoutePolicy.Family or RoutePolicy.Shared or RoutePolicy.Operators or RoutePolicy.FarmWorkers) || !development.Open) return (TokenRequired, Caller.Anonymous);
         return (development.Objection(context) is { } objection
             ? new Problem(403, "cross-site-request", $"A request without a token is taken from this machine's own programs only: {objection}.") : null, Caller.Anonymous);
     }
