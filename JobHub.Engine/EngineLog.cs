@@ -23,6 +23,9 @@ internal static partial class EngineLog
     [LoggerMessage(2105, LogLevel.Warning, "The pending output of task {TaskId} attempt {Attempt} is gone; the task runs again")]
     public static partial void PromotionGone(ILogger logger, long taskId, int attempt);
 
+    [LoggerMessage(2110, LogLevel.Warning, "The last use of tokens was not noted: {Reason}")]
+    public static partial void TokenUseUnnoted(ILogger logger, string reason);
+
     [LoggerMessage(2301, LogLevel.Error, "Upkeep step {Step} failed; it runs again")]
     public static partial void UpkeepFailed(ILogger logger, string step, Exception fault);
 

@@ -55,7 +55,8 @@ public static class EngineRegistration
         services.AddOptions<LeaseOptions>().BindConfiguration("JobHub:Lease").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<RetryOptions>().BindConfiguration("JobHub:Retry").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Wakeups>().AddSingleton<EngineMeter>().AddSingleton<RequirementClasses>();
-        services.AddSingleton<Accounts.ProjectRights>().AddSingleton<Accounts.JobProjects>();
+        services.AddSingleton<Accounts.ProjectRights>().AddSingleton<Accounts.JobProjects>().AddSingleton<Accounts.AccountStore>().AddSingleton<Accounts.TokenStore>();
+        services.AddSingleton<Accounts.TokenUse>().AddHostedService(static provider => provider.GetRequiredService<Accounts.TokenUse>());
         services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<Explain>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
         services.AddOptions<Files.FileSpaceOptions>().BindConfiguration("JobHub:Files").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();

@@ -51,11 +51,10 @@ public sealed class BearerTokens
     public (TokenCheck Check, Caller? Caller) Read(HttpRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        var header = request.Headers.Authorization;
-        if (header.Count == 0) return (TokenCheck.Absent, null);
-        if (header is not [{ } value] || !value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)) return (TokenCheck.Unknown, null);
+        if (request.Headers.Authorization.Count == 0) return (TokenCheck.Absent, null);
+        if (TokenOf(request) is not { } token) return (TokenCheck.Unknown, null);
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-        SHA256.HashData(Encoding.UTF8.GetBytes(value["Bearer ".Length..].Trim()), hash);
+        SHA256.HashData(Encoding.UTF8.GetBytes(token), hash);
         Caller? found = null;
         foreach (var (candidate, caller) in known)
         {
@@ -63,6 +62,13 @@ public sealed class BearerTokens
         }
 
         return found is null ? (TokenCheck.Unknown, null) : (TokenCheck.Known, found);
+    }
+
+    /// <summary>The bearer token of the header; null when there is none, or something else.</summary>
+    public static string? TokenOf(HttpRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return request.Headers.Authorization is [{ } value] && value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? value["Bearer ".Length..].Trim() : null;
     }
 }
 

@@ -15,7 +15,7 @@ create table access_token (
     project text,                          -- null: all of its user's
     created_at timestamptz not null default now(), expires_at timestamptz, last_used_at timestamptz, revoked_at timestamptz
 );
-create index access_token_account on access_token (account, created_at desc);
+create index access_token_account on access_token (account, id desc);
 
 -- A job's project is the id here; ids that nobody made a project of are the developer's and the administrator's own. visibility: 0 private, 1 public.
 create table project (
