@@ -14,6 +14,7 @@ namespace JobHub.Engine;
 [JsonSerializable(typeof(AttemptError))]
 [JsonSerializable(typeof(MapReduceSpec))]
 [JsonSerializable(typeof(CommandDetails))]
+[JsonSerializable(typeof(AnalysisDetails))]
 [JsonSerializable(typeof(PendingOutput))]
 [JsonSerializable(typeof(Storage.StorageCredentials))]
 [JsonSerializable(typeof(LogGap[]))]

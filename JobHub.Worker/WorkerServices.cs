@@ -54,6 +54,7 @@ public static class WorkerServices
         bodies.Add(TaskKind.Reduce, ProgramType.Streaming, () => new StreamingReduceBody());
         bodies.Add(TaskKind.Map, ProgramType.Executable, () => new SocketMapBody());
         bodies.Add(TaskKind.Reduce, ProgramType.Executable, () => new SocketReduceBody());
+        bodies.Add(TaskKind.Analysis, ProgramType.Streaming, () => new AnalysisBody());
         return bodies;
     }
 }

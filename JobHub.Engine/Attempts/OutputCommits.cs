@@ -51,6 +51,23 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
         SELECT id >> 20, 'tasks-ended', jsonb_build_object('state', 'Succeeded', 'tasks', jsonb_build_array(jsonb_build_array((id & 1048575)::int, attempt))), 1, started_at, counters FROM done
         """;
 
+    // An analysis exists from the moment its task has succeeded, exactly once. Its row is gone when what it was made of was deleted meanwhile: then nobody wants the object.
+    private const string FinishAnalysisSql = """
+        WITH kept AS (
+            UPDATE analysis SET made_at = clock_timestamp(), object = $3 WHERE job = $1 >> 20 AND made_at IS NULL
+              AND EXISTS (SELECT FROM task WHERE id = $1 AND winner = $2 AND state = 3) RETURNING id),
+        done AS (
+            UPDATE task SET state = CASE WHEN EXISTS (SELECT FROM kept) THEN 4 ELSE 5 END, pending = NULL, ended_at = clock_timestamp(),
+                   error = CASE WHEN NOT EXISTS (SELECT FROM kept) THEN jsonb_build_object('type', 'input-deleted', 'message', 'The dataset or the inference that it reads was deleted.') END
+            WHERE id = $1 AND winner = $2 AND state = 3 RETURNING id, attempt, started_at, counters, error, state = 4 AS made),
+        gone AS (DELETE FROM live WHERE task_id = $1 AND token = $2 AND EXISTS (SELECT FROM done)),
+        uploads AS (DELETE FROM upload WHERE token = $2),
+        unwanted AS (INSERT INTO file_garbage (object) SELECT $3 FROM done WHERE NOT made ON CONFLICT (object) DO UPDATE SET due_at = clock_timestamp())
+        INSERT INTO ledger (job, kind, payload, succeeded, failed, started_at, counters)
+        SELECT id >> 20, 'tasks-ended', jsonb_strip_nulls(jsonb_build_object('state', CASE WHEN made THEN 'Succeeded' ELSE 'Failed' END, 'error', error,
+                   'tasks', jsonb_build_array(jsonb_build_array((id & 1048575)::int, attempt)))), CASE WHEN made THEN 1 ELSE 0 END, CASE WHEN made THEN 0 ELSE 1 END, started_at, counters FROM done
+        """;
+
     private const string UndoSql = """
         WITH undone AS (DELETE FROM task WHERE id = $1 AND winner = $2 AND state = 3 RETURNING id, attempt),
         marked AS (UPDATE attempt SET outcome = 7 FROM undone WHERE task_id = undone.id AND number = undone.attempt),
@@ -158,9 +175,11 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
             if (objects.Output(job, taskId, attempt) is not { } output) return;
             var promoted = await output.Store.PromoteAsync(output.Path, token, pending, ct);
             if (promoted == PromoteResult.Gone) EngineLog.PromotionGone(logger, taskId, attempt);
-            await using var command = database.CreateCommand(promoted == PromoteResult.Promoted ? FinishSql : UndoSql);
+            var finish = job.Analysis is null ? FinishSql : FinishAnalysisSql;
+            await using var command = database.CreateCommand(promoted == PromoteResult.Promoted ? finish : UndoSql);
             command.Parameters.AddWithValue(taskId);
             command.Parameters.AddWithValue(token);
+            if (command.CommandText == FinishAnalysisSql) command.Parameters.AddWithValue(output.Path.Key);
             await command.ExecuteNonQueryAsync(ct);
             wakeups.Work(0);
             wakeups.Upkeep();

@@ -18,6 +18,7 @@ public sealed record JobContext
     public double? TimeoutSeconds { get; init; }
     public MapReduceSpec? MapReduce { get; init; }
     public CommandDetails? Command { get; init; }
+    public AnalysisDetails? Analysis { get; init; }
     public StorageCredentials? InputCredentials { get; init; }
     public StorageCredentials? OutputCredentials { get; init; }
 }
@@ -59,7 +60,8 @@ public sealed class JobContexts(NpgsqlDataSource database, SecretBox secrets) : 
                 TimeoutSeconds = reader.IsDBNull(3) ? null : reader.GetDouble(3),
                 Layout = new(number, reader.GetInt32(5), reader.GetInt32(6), reader.GetInt32(7), reader.GetInt32(8)),
                 MapReduce = family == JobFamily.MapReduce ? JsonSerializer.Deserialize(details, EngineJson.Default.MapReduceSpec) : null,
-                Command = family == JobFamily.MapReduce ? null : JsonSerializer.Deserialize(details, EngineJson.Default.CommandDetails),
+                Command = family is JobFamily.Commands or JobFamily.Farm ? JsonSerializer.Deserialize(details, EngineJson.Default.CommandDetails) : null,
+                Analysis = family == JobFamily.Projects ? JsonSerializer.Deserialize(details, EngineJson.Default.AnalysisDetails) : null,
                 InputCredentials = Credentials(reader, 9, number, "input"),
                 OutputCredentials = Credentials(reader, 10, number, "output"),
             };

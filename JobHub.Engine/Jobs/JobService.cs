@@ -43,7 +43,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         var classId = await classes.IdOfAsync(spec.Needs, ct);
         await using var connection = await database.OpenConnectionAsync(ct);
         // One statement is a transaction of its own; more than that only for what comes in several.
-        var several = who.IdempotencyKey is not null || spec.Inputs.Count + spec.Files.Count + spec.Secrets.Count > 0;
+        var several = who.IdempotencyKey is not null || spec.Analysis is not null || spec.Inputs.Count + spec.Files.Count + spec.Secrets.Count > 0;
         await using var transaction = several ? await connection.BeginTransactionAsync(ct) : null;
         if (who.IdempotencyKey is not null && await ReplayAsync(connection, spec.Id, who, ct) is { } earlier)
         {
@@ -63,6 +63,7 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
 
         await InsertInputsAsync(connection, number, spec.Inputs, ct);
         await FileSpace.PlaceAsync(connection, spec.Project, number, spec.Files, ct);
+        if (spec.Analysis is { } analysis && !await InsertAnalysisAsync(connection, spec.Project, number, analysis, ct)) return new SubmitResult.InputDeleted();
         foreach (var (name, value) in spec.Secrets)
         {
             await using var command = new NpgsqlCommand("INSERT INTO secret (job, name, sealed) VALUES ($1, $2, $3)", connection);
@@ -197,6 +198,33 @@ public sealed class JobService(NpgsqlDataSource database, RequirementClasses cla
         }
 
         return [.. specs.Select(s => numbers[s.Id.Value])];
+    }
+
+    /// <summary>Reserves the analysis. False when the project, the dataset or the inference went meanwhile.</summary>
+    private static async Task<bool> InsertAnalysisAsync(NpgsqlConnection connection, string project, long number, NewAnalysis analysis, CancellationToken ct)
+    {
+        var details = analysis.Details;
+        await using var command = new NpgsqlCommand("""
+            INSERT INTO analysis (id, project, dataset, kind, algorithm, parameters, inference, job, profiles) VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9)
+            """, connection);
+        command.Parameters.AddWithValue(details.Analysis);
+        command.Parameters.AddWithValue(project);
+        command.Parameters.AddWithValue(details.Dataset);
+        command.Parameters.AddWithValue((short)details.Kind);
+        command.Parameters.AddWithValue(details.Algorithm);
+        command.Parameters.AddWithValue(analysis.Parameters);
+        command.Parameters.Add(new() { Value = (object?)details.Inference ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid });
+        command.Parameters.AddWithValue(number);
+        command.Parameters.AddWithValue(details.Profiles);
+        try
+        {
+            await command.ExecuteNonQueryAsync(ct);
+            return true;
+        }
+        catch (PostgresException fault) when (fault.SqlState == PostgresErrorCodes.ForeignKeyViolation)
+        {
+            return false;
+        }
     }
 
     private static async Task InsertInputsAsync(NpgsqlConnection connection, long number, IReadOnlyList<JobInput> inputs, CancellationToken ct)

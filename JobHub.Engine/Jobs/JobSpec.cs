@@ -33,6 +33,8 @@ public sealed record JobSpec
     public IReadOnlyList<Files.JobFile> Files { get; init; } = [];
     /// <summary>Secrets by name; stored encrypted under the job's id.</summary>
     public IReadOnlyDictionary<string, string> Secrets { get; init; } = new Dictionary<string, string>();
+    /// <summary>The analysis that it makes.</summary>
+    public NewAnalysis? Analysis { get; init; }
     /// <summary>Where it stands in a tree of jobs; null for a job of no tree.</summary>
     public Trees.TreePlace? Place { get; init; }
 }
@@ -77,6 +79,9 @@ public abstract record SubmitResult
 
     /// <summary>The project has a job of this name: 409.</summary>
     public sealed record NameTaken : SubmitResult;
+
+    /// <summary>What it would read was deleted meanwhile: 404.</summary>
+    public sealed record InputDeleted : SubmitResult;
 }
 
 /// <summary>Who submits, for idempotency and audit.</summary>

@@ -22,11 +22,18 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         if (claimed.Count == 0) return [];
         var jobs = await contexts.GetAsync([.. claimed.Select(c => TaskLayout.NumberOf(c.TaskId)).Distinct()], ct);
         var inputs = await InputsAsync(claimed, jobs, ct);
+        var reserved = await ReservedAsync([.. jobs.Values.Where(j => j.Analysis is not null).Select(j => j.Layout.Number)], ct);
         var specs = new List<AttemptSpec>(claimed.Count);
         foreach (var task in claimed)
         {
             // A job deleted between claim and here: its row of the queue goes with it.
             if (!jobs.TryGetValue(TaskLayout.NumberOf(task.TaskId), out var job)) continue;
+            if (job.Analysis is not null && !reserved.Contains(job.Layout.Number))
+            {
+                refused?.Add(new(task.TaskId, task.Token, AttemptOutcome.Failed, new("input-deleted", "The dataset or the inference that it reads was deleted."), null, null, 0, 0, null, null, Reported: false));
+                continue;
+            }
+
             try
             {
                 specs.Add(Build(session, task, job, inputs));
@@ -88,6 +95,17 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             Token = task.Token, TaskId = task.TaskId, JobId = job.Id.Value, Attempt = task.Attempt, Kind = kind, Index = index,
             TaskName = TaskName.Of(job.Id, kind, index), TimeoutSeconds = job.TimeoutSeconds,
         };
+        var url = AttemptUrl(session, task.Token);
+        if (job.Analysis is { } analysis)
+        {
+            ObjectGrant Read(string key, string route) => objects.Hub.GrantRead(objects.Hidden(key), session.SharesFiles, Validity) ?? new ObjectGrant(null, $"{url}/{route}");
+            return spec with
+            {
+                Analysis = new(analysis.Kind, analysis.Algorithm, analysis.Numbers, Read(analysis.Profiles, "profiles"), analysis.Edges is { } edges ? Read(edges, "edges") : null,
+                    Grant(session, objects.Hub, objects.Analysis(analysis.Analysis), task.Token, url, durable: true)),
+            };
+        }
+
         if (job.MapReduce is not { } mr)
         {
             var command = job.Command!;
@@ -99,7 +117,6 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             };
         }
 
-        var url = AttemptUrl(session, task.Token);
         ProgramSpec Program(PinnedProgram p) => new(p.Name, p.Type, p.Size, p.Hash,
             objects.Hub.GrantRead(objects.Program(p.Hash), session.SharesFiles, Validity) ?? new ObjectGrant(null, $"{url}/programs/{p.Hash}"));
         spec = spec with { Environment = mr.Environment };
@@ -134,6 +151,18 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         if (store.TemporaryPath(path, token) is { } file)
             return session.SharesFiles ? new(file, null, null, durable) : new(null, null, $"{url}/output", durable);
         return new(null, $"{url}/uploads", null, durable);
+    }
+
+    /// <summary>Of jobs that make analyses those whose analysis is still wanted: it goes with the dataset or the inference that the job would read.</summary>
+    private async Task<HashSet<long>> ReservedAsync(long[] jobs, CancellationToken ct)
+    {
+        if (jobs.Length == 0) return [];
+        await using var command = database.CreateCommand("SELECT job FROM analysis WHERE job = ANY($1)");
+        command.Parameters.AddWithValue(jobs);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var found = new HashSet<long>(jobs.Length);
+        while (await reader.ReadAsync(ct)) found.Add(reader.GetInt64(0));
+        return found;
     }
 
     private static string AttemptUrl(WorkerSession session, Guid token) => $"/agent/v1/sessions/{session.Id}/attempts/{token}";

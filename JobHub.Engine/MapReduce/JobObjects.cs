@@ -25,6 +25,12 @@ public sealed class JobObjects(StoreRegistry stores)
 
     public ObjectPath LogFolder(JobId job) => new(stores.HubBucket, $"logs/{job}/");
 
+    /// <summary>What an analysis has come to: edges or points.</summary>
+    public ObjectPath Analysis(Guid analysis) => new(stores.HubBucket, AnalysisKey(analysis));
+
+    /// <summary>Its key in the hub's store; the database removes it by this name when its row goes.</summary>
+    public static string AnalysisKey(Guid analysis) => $"analyses/{analysis}/result";
+
     /// <summary>The store and folder of a job's result, ending in a slash.</summary>
     public (IObjectStore Store, ObjectPath Folder) Result(JobContext job)
     {
@@ -53,6 +59,7 @@ public sealed class JobObjects(StoreRegistry stores)
         {
             TaskKind.Map => (stores.Hub, Shuffle(job.Id, index, attempt)),
             TaskKind.Reduce => Part(job, index),
+            TaskKind.Analysis when job.Analysis is { } analysis => (stores.Hub, Analysis(analysis.Analysis)),
             _ => null,
         };
     }

@@ -23,7 +23,7 @@ public readonly record struct Charges(int Failed, int TimedOut, int Lost, int Ou
 public static class RetryPolicy
 {
     /// <summary>Causes that no second run can mend.</summary>
-    private static readonly HashSet<string> Permanent = ["line-not-passable", "no-private-tmp", "invalid-program"];
+    private static readonly HashSet<string> Permanent = ["line-not-passable", "no-private-tmp", "invalid-program", "input-deleted", "invalid-input"];
 
     /// <param name="before">Charges of the attempts before this one.</param>
     /// <param name="maxAttempts">The job's budget for its programs' own failures.</param>

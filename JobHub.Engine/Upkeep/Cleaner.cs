@@ -46,6 +46,10 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
                         await DeleteFolderAsync(store, folder, ct);
                     }
                 }
+                else if (await contexts.GetAsync(number, ct) is { Analysis: { } analysis })
+                {
+                    await objects.Hub.DiscardAllAsync(objects.Analysis(analysis.Analysis), ct);
+                }
 
                 await using var done = database.CreateCommand("UPDATE job SET cleanup = false WHERE number = $1");
                 done.Parameters.AddWithValue(number);
@@ -109,7 +113,7 @@ public sealed class Cleaner(NpgsqlDataSource database, JobContexts contexts, Job
         {
             try
             {
-                if (!row.Won && jobs.TryGetValue(TaskLayout.NumberOf(row.TaskId), out var job) && job.MapReduce is not null && objects.Output(job, row.TaskId, row.Attempt) is { } output)
+                if (!row.Won && jobs.TryGetValue(TaskLayout.NumberOf(row.TaskId), out var job) && objects.Output(job, row.TaskId, row.Attempt) is { } output)
                 {
                     await output.Store.DiscardAsync(output.Path, row.Token, row.UploadId, ct);
                     if (job.Layout.Of(row.TaskId).Kind == TaskKind.Map) await output.Store.DeleteAsync([output.Path], ct);

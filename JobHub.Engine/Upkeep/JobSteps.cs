@@ -186,6 +186,8 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
 
     private async Task EndAsync(NpgsqlConnection connection, Job job, short stop, CancellationToken ct)
     {
+        // An analysis that was made before the cancel reached it exists: the cancel came too late.
+        if (stop == 1 && job.Family == JobFamily.Projects && job.Succeeded == job.Layout.Total) stop = 0;
         var state = stop == 1 ? JobState.Canceled : stop == 2 || job.Failed > 0 ? JobState.Failed : job.Canceled > 0 ? JobState.Canceled : JobState.Succeeded;
         if (job.Family == JobFamily.MapReduce && state == JobState.Succeeded && await contexts.GetAsync(job.Number, ct) is { } context)
         {
@@ -195,13 +197,16 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
         }
 
         await using var command = new NpgsqlCommand("""
-            WITH ended AS (UPDATE job SET state = $2, ended_at = clock_timestamp(), dirty = false, cleanup = $3 WHERE number = $1 RETURNING number)
+            WITH ended AS (UPDATE job SET state = $2, stop = $5, ended_at = clock_timestamp(), dirty = false, cleanup = $3 WHERE number = $1 RETURNING number),
+            unmade AS (DELETE FROM analysis WHERE job = $1 AND made_at IS NULL AND $6)
             INSERT INTO ledger (job, kind, payload) SELECT number, 'job-ended', jsonb_build_object('state', $4::text) FROM ended
             """, connection);
         command.Parameters.AddWithValue(job.Number);
         command.Parameters.AddWithValue((short)state);
-        command.Parameters.Add(new() { Value = job.Family == JobFamily.MapReduce, NpgsqlDbType = NpgsqlDbType.Boolean });
+        command.Parameters.Add(new() { Value = job.Family is JobFamily.MapReduce or JobFamily.Projects, NpgsqlDbType = NpgsqlDbType.Boolean });
         command.Parameters.AddWithValue(state.ToString());
+        command.Parameters.AddWithValue(stop);
+        command.Parameters.AddWithValue(job.Family == JobFamily.Projects);
         await command.ExecuteNonQueryAsync(ct);
         EngineLog.JobEnded(logger, job.Id, state);
         wakeups.Upkeep();

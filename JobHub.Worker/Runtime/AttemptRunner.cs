@@ -130,7 +130,7 @@ public sealed class AttemptRunner(
     /// </summary>
     private AttemptResult? Unreported(AttemptSpec spec)
     {
-        if ((spec.Map?.Output ?? spec.Reduce?.Output)?.Path is not { } path) return null;
+        if ((spec.Map?.Output ?? spec.Reduce?.Output ?? spec.Analysis?.Output)?.Path is not { } path) return null;
         try { File.Delete(path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { logger.OutputNotRemoved(spec.Token, e.Message); }
         return null;

@@ -97,6 +97,8 @@ public sealed class AttemptStore(AgentClient client, ProgramCache programs, Atte
         : old == had.Map?.Mapper.Source ? fresh.Map?.Mapper.Source
         : old == had.Map?.Combiner?.Source ? fresh.Map?.Combiner?.Source
         : old == had.Reduce?.Reducer.Source ? fresh.Reduce?.Reducer.Source
+        : old == had.Analysis?.Profiles ? fresh.Analysis?.Profiles
+        : old == had.Analysis?.Edges ? fresh.Analysis?.Edges
         : null;
 
     public void Dispose()

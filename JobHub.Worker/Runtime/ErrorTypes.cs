@@ -16,6 +16,7 @@ public static class ErrorTypes
     public const string StoreUnavailable = "store-unavailable";
     public const string StoreRefused = "store-refused";
     public const string InputMissing = "input-missing";
+    public const string InvalidInput = "invalid-input";
     public const string InputChanged = "input-changed";
     public const string ProgramMissing = "program-missing";
     public const string ProgramDamaged = "program-damaged";

@@ -22,6 +22,8 @@ public static class AttemptObjectEndpoints
     {
         attempt.MapGet("/programs/{hash}", ProgramAsync).WithSummary("A program of the attempt's job.");
         attempt.MapGet("/input", InputAsync).WithSummary("The attempt's input object; ranges.");
+        attempt.MapGet("/profiles", ProfilesAsync).WithSummary("The dataset that an analysis reads; ranges.");
+        attempt.MapGet("/edges", EdgesAsync).WithSummary("The inference that an analysis reads; ranges.");
         attempt.MapGet("/runs/{map:int}/{number:int}", RunAsync).WithSummary("A map's shuffle object; ranges.");
         attempt.MapPut("/output", OutputAsync).WithBodyLimit(long.MaxValue).WithSummary("Writes the attempt's whole output as pending bytes.");
         attempt.MapPost("/uploads", OpenUploadAsync).WithSummary("Opens a multipart upload for the attempt's output.");
@@ -49,6 +51,12 @@ public static class AttemptObjectEndpoints
         return await BytesAsync(store, path, request, ct);
     }
 
+    private static async Task<IResult> ProfilesAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct) =>
+        await held.FindAsync(session, token, ct) is { Job.Analysis.Profiles: { } key } ? await BytesAsync(objects.Hub, objects.Hidden(key), request, ct) : AgentEndpoints.AttemptLost();
+
+    private static async Task<IResult> EdgesAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct) =>
+        await held.FindAsync(session, token, ct) is { Job.Analysis.Edges: { } key } ? await BytesAsync(objects.Hub, objects.Hidden(key), request, ct) : AgentEndpoints.AttemptLost();
+
     private static async Task<IResult> RunAsync(long session, Guid token, int map, int number, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { Kind: TaskKind.Reduce } attempt) return AgentEndpoints.AttemptLost();
@@ -58,7 +66,7 @@ public static class AttemptObjectEndpoints
     private static async Task<IResult> OutputAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] JobObjects objects, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { } attempt || objects.Output(attempt.Job, attempt.TaskId, attempt.Attempt) is not { } output) return AgentEndpoints.AttemptLost();
-        var pending = await output.Store.WritePendingAsync(output.Path, token, request.Body, durable: attempt.Kind == TaskKind.Reduce, ct);
+        var pending = await output.Store.WritePendingAsync(output.Path, token, request.Body, durable: attempt.Kind is TaskKind.Reduce or TaskKind.Analysis, ct);
         return AgentEndpoints.Json(pending, EngineJson.Default.PendingOutput);
     }
 

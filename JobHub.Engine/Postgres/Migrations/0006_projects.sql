@@ -29,8 +29,19 @@ create table analysis (
     inference uuid references analysis on delete cascade,   -- of a visualization
     job bigint,                            -- null: uploaded
     object text,                           -- in the hub's store
+    profiles text,                         -- the snapshot that its job reads, kept until the analysis is made
     created_at timestamptz not null default now(), made_at timestamptz
 );
 create index analysis_dataset on analysis (dataset, kind, created_at);
 create index analysis_inference on analysis (inference, created_at) where inference is not null;
 create index analysis_job on analysis (job) where job is not null;
+create index job_of_projects on job (project, number) where family = 2;
+
+-- What an analysis has come to goes with its row, however that goes; a job that ends later finds no row and gives its object up itself.
+create function drop_analysis_object() returns trigger language plpgsql as $$
+begin
+    insert into file_garbage (object, due_at) select coalesce(object, 'analyses/' || id || '/result'), clock_timestamp() + interval '10 minutes' from gone
+        on conflict (object) do update set due_at = greatest(file_garbage.due_at, excluded.due_at);
+    return null;
+end $$;
+create trigger analysis_removed after delete on analysis referencing old table as gone for each statement execute function drop_analysis_object();
