@@ -10,7 +10,8 @@ namespace JobHub.Engine.Events;
 /// <param name="Kind">job-submitted, job-cancel-requested, job-ended, tasks-ended, attempt-ended, tasks-unblocked, ...</param>
 /// <param name="JobId">Null for facts about no job.</param>
 /// <param name="Payload">JSON, by kind.</param>
-public sealed record HubEvent(long Position, DateTimeOffset At, string Kind, Guid? JobId, string Payload);
+/// <param name="Project">The job's.</param>
+public sealed record HubEvent(long Position, DateTimeOffset At, string Kind, Guid? JobId, string Payload, string? Project = null);
 
 /// <summary>The ledger as readers follow it: by position only, so each cursor sees every event once and in order.</summary>
 public sealed class EventReader(NpgsqlDataSource database, Wakeups wakeups)
@@ -53,9 +54,9 @@ public sealed class EventReader(NpgsqlDataSource database, Wakeups wakeups)
     private async Task<List<HubEvent>> PageAsync(long after, JobId? job, CancellationToken ct)
     {
         await using var command = database.CreateCommand(job is null
-            ? "SELECT e.position, e.at, e.kind, j.id, e.payload::text FROM ledger e LEFT JOIN job j ON j.number = e.job WHERE e.position > $1 ORDER BY e.position LIMIT $2"
+            ? "SELECT e.position, e.at, e.kind, j.id, e.payload::text, j.project FROM ledger e LEFT JOIN job j ON j.number = e.job WHERE e.position > $1 ORDER BY e.position LIMIT $2"
             : """
-              SELECT e.position, e.at, e.kind, j.id, e.payload::text FROM ledger e JOIN job j ON j.number = e.job
+              SELECT e.position, e.at, e.kind, j.id, e.payload::text, j.project FROM ledger e JOIN job j ON j.number = e.job
               WHERE e.job = (SELECT number FROM job WHERE id = $3) AND e.position > $1 ORDER BY e.position LIMIT $2
               """);
         command.Parameters.AddWithValue(after);
@@ -66,7 +67,7 @@ public sealed class EventReader(NpgsqlDataSource database, Wakeups wakeups)
         while (await reader.ReadAsync(ct))
         {
             events.Add(new(reader.GetInt64(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetString(2),
-                reader.IsDBNull(3) ? null : reader.GetGuid(3), reader.IsDBNull(4) ? "{}" : reader.GetString(4)));
+                reader.IsDBNull(3) ? null : reader.GetGuid(3), reader.IsDBNull(4) ? "{}" : reader.GetString(4), reader.IsDBNull(5) ? null : reader.GetString(5)));
         }
 
         return events;

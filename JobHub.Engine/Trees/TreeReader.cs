@@ -129,39 +129,42 @@ public sealed class TreeReader(NpgsqlDataSource database)
     }
 
     /// <summary>The dependencies of all children of a job (0: of the roots), by job and dependency.</summary>
-    public async IAsyncEnumerable<TreeDependency> ChildDependenciesAsync(long parent, [EnumeratorCancellation] CancellationToken ct)
+    public async IAsyncEnumerable<TreeDependency> ChildDependenciesAsync(long parent, string[]? projects, [EnumeratorCancellation] CancellationToken ct)
     {
         await using var command = database.CreateCommand(parent == 0
-            ? "SELECT d.job, d.dependency FROM dependency d JOIN job j ON j.number = d.job WHERE j.family = 3 AND j.parent IS NULL AND j.deleted_at IS NULL ORDER BY 1, 2"
-            : "SELECT d.job, d.dependency FROM job j JOIN dependency d ON d.job = j.number WHERE j.parent = $1 AND j.deleted_at IS NULL ORDER BY 1, 2");
+            ? "SELECT d.job, d.dependency FROM dependency d JOIN job j ON j.number = d.job WHERE j.family = 3 AND j.parent IS NULL AND j.deleted_at IS NULL AND ($1::text[] IS NULL OR j.project = ANY ($1)) ORDER BY 1, 2"
+            : "SELECT d.job, d.dependency FROM job j JOIN dependency d ON d.job = j.number WHERE j.parent = $2 AND j.deleted_at IS NULL AND ($1::text[] IS NULL OR j.project = ANY ($1)) ORDER BY 1, 2");
+        command.Parameters.Add(new() { Value = (object?)projects ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         if (parent != 0) command.Parameters.AddWithValue(parent);
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) yield return new(reader.GetInt64(0), reader.GetInt64(1));
     }
 
-    /// <summary>The values that jobs of trees have, each once: numbers as text, states by the names of <see cref="JobState"/> (`Pending` for a queued job that is pending).</summary>
-    public async Task<IReadOnlyList<string>> ValuesAsync(TreeField field, CancellationToken ct)
+    /// <summary>The values that jobs of trees (of some projects; null = of all) have, each once: numbers as text, states by the names of <see cref="JobState"/> (`Pending` for a queued job that is pending).</summary>
+    public async Task<IReadOnlyList<string>> ValuesAsync(TreeField field, string[]? projects, CancellationToken ct)
     {
         // Own columns of the job are told apart without a look at its neighbours. States come from the leaves and the groups' counters as they are folded.
-        const string jobs = "FROM job WHERE family = 3 AND deleted_at IS NULL";
+        const string jobs = "FROM job WHERE family = 3 AND deleted_at IS NULL AND ($1::text[] IS NULL OR project = ANY ($1))";
+        const string ofJob = "($1::text[] IS NULL OR (SELECT j.project FROM job j WHERE j.number = task_id >> 20) = ANY ($1))";
         await using var command = database.CreateCommand(field switch
         {
             TreeField.User => $"SELECT DISTINCT coalesce(caller, '') AS v {jobs} ORDER BY 1",
             TreeField.Priority => $"SELECT v::text FROM (SELECT DISTINCT priority AS v {jobs}) p ORDER BY v",
             TreeField.Affinity => $"SELECT DISTINCT coalesce(details->'ofTree'->>'affinity', '') AS v {jobs} ORDER BY 1",
-            TreeField.Worker => """
+            TreeField.Worker => $"""
                 SELECT DISTINCT s.worker AS v FROM worker_session s
-                WHERE EXISTS (SELECT FROM attempt a WHERE a.session_id = s.id AND a.run IS NOT NULL) OR EXISTS (SELECT FROM live l WHERE l.session_id = s.id AND l.run IS NOT NULL) ORDER BY 1
+                WHERE EXISTS (SELECT FROM attempt a WHERE a.session_id = s.id AND a.run IS NOT NULL AND {ofJob}) OR EXISTS (SELECT FROM live l WHERE l.session_id = s.id AND l.run IS NOT NULL AND {ofJob}) ORDER BY 1
                 """,
-            _ => """
+            _ => $"""
                 SELECT DISTINCT v FROM (
                     SELECT CASE WHEN state = 4 THEN 'Succeeded' WHEN state IN (5, 6) THEN 'Failed' WHEN paused THEN 'Paused' ELSE 'Queued' END AS v
-                    FROM job WHERE family = 3 AND deleted_at IS NULL AND NOT (NOT is_group AND state < 4)
+                    {jobs} AND NOT (NOT is_group AND state < 4)
                     UNION ALL
                     SELECT CASE WHEN l.paused THEN 'Paused' WHEN l.session_id IS NOT NULL AND l.stop = 0 THEN 'Running' WHEN l.state = 0 THEN 'Pending' ELSE 'Queued' END
-                    FROM live l WHERE l.run IS NOT NULL) s ORDER BY v
+                    FROM live l WHERE l.run IS NOT NULL AND {ofJob}) s ORDER BY v
                 """,
         });
+        command.Parameters.Add(new() { Value = (object?)projects ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         await using var reader = await command.ExecuteReaderAsync(ct);
         var values = new List<string>();
         while (await reader.ReadAsync(ct)) values.Add(reader.GetString(0));

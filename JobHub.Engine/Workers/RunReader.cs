@@ -8,7 +8,7 @@ namespace JobHub.Engine.Workers;
 /// <summary>A run of a tree's leaf: one attempt, by the number that was drawn when it was given out.</summary>
 /// <param name="Outcome">Null while it runs.</param>
 /// <param name="Duration">Until its end, or until now.</param>
-public sealed record RunView(long Number, string Worker, long Job, string Title, AttemptOutcome? Outcome, DateTimeOffset StartedAt, TimeSpan Duration);
+public sealed record RunView(long Number, string Worker, long Job, string Title, AttemptOutcome? Outcome, DateTimeOffset StartedAt, TimeSpan Duration, string? Project = null);
 
 /// <summary>Filter of runs, by number.</summary>
 public sealed record RunFilter
@@ -52,10 +52,17 @@ public sealed class RunReader(NpgsqlDataSource database)
         if (filter.Job > long.MaxValue >> 20) yield break;
         while (left > 0)
         {
-            var page = await PageAsync(filter, after, Math.Min(left, Page), ct);
-            foreach (var run in page) yield return run;
-            if (page.Count < Math.Min(left, Page)) yield break;
-            left -= page.Count;
+            // Of pages that are not all the caller's some is left out, so they are read whole.
+            var most = filter.Projects is null ? Math.Min(left, Page) : Page;
+            var page = await PageAsync(filter, after, most, ct);
+            foreach (var run in page)
+            {
+                if (filter.Projects is { } projects && (run.Project is null || !projects.Contains(run.Project))) continue;
+                yield return run;
+                if (--left == 0) yield break;
+            }
+
+            if (page.Count < most) yield break;
             after = page[^1].Number;
         }
     }
@@ -71,7 +78,7 @@ public sealed class RunReader(NpgsqlDataSource database)
             _ => $"{columns} WHERE {page}",
         };
         await using var command = database.CreateCommand($"""
-            SELECT r.run, coalesce(s.worker, ''), r.task_id >> 20, coalesce(j.title, ''), r.outcome, r.started_at, coalesce(r.ended_at, clock_timestamp()) - r.started_at
+            SELECT r.run, coalesce(s.worker, ''), r.task_id >> 20, coalesce(j.title, ''), r.outcome, r.started_at, coalesce(r.ended_at, clock_timestamp()) - r.started_at, j.project
             FROM (SELECT * FROM ({ended}) e
                   UNION ALL
                   SELECT l.run, l.session_id, l.task_id, NULL, l.leased_at, NULL FROM live l
@@ -90,7 +97,7 @@ public sealed class RunReader(NpgsqlDataSource database)
         while (await reader.ReadAsync(ct))
         {
             runs.Add(new(reader.GetInt64(0), reader.GetString(1), reader.GetInt64(2), reader.GetString(3), reader.IsDBNull(4) ? null : (AttemptOutcome)reader.GetInt16(4),
-                reader.GetFieldValue<DateTimeOffset>(5), reader.GetTimeSpan(6)));
+                reader.GetFieldValue<DateTimeOffset>(5), reader.GetTimeSpan(6), reader.IsDBNull(7) ? null : reader.GetString(7)));
         }
 
         return runs;

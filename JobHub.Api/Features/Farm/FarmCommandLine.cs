@@ -41,18 +41,18 @@ public static class FarmCommandLine
         return route;
     }
 
-    private static async Task<IResult> AddAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
+    private static async Task<IResult> AddAsync(HttpContext context, JobTrees trees, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         context.Response.Headers.CacheControl = "no-store";
-        return (await MakeAsync(context, trees, rules, ct)).Answer(static done => done.Ids is [var id, ..] ? TypedResults.Ok(id) : Problems.KeyReused());
+        return (await MakeAsync(context, trees, rules, access, ct)).Answer(static done => done.Ids is [var id, ..] ? TypedResults.Ok(id) : Problems.KeyReused());
     }
 
-    private static async Task<IResult> AddOrRefuseAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
+    private static async Task<IResult> AddOrRefuseAsync(HttpContext context, JobTrees trees, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         context.Response.Headers.CacheControl = "no-store";
         try
         {
-            return TypedResults.Ok(await MakeAsync(context, trees, rules, ct) is TreeResult.Done { Ids: [var id, ..] } ? id : -1);
+            return TypedResults.Ok(await MakeAsync(context, trees, rules, access, ct) is TreeResult.Done { Ids: [var id, ..] } ? id : -1);
         }
         catch (RefusedException fault) when (fault.Problem.Status < 500)
         {
@@ -60,13 +60,15 @@ public static class FarmCommandLine
         }
     }
 
-    private static Task<TreeResult> MakeAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
+    private static async Task<TreeResult> MakeAsync(HttpContext context, JobTrees trees, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         var request = context.Request;
         var job = ReadJob(request);
         rules.Check(job.User, job.Command, "cmd");
         var hash = SHA256.HashData(Encoding.UTF8.GetBytes(request.QueryString.Value ?? ""));
-        return trees.CreateAsync([job], new Submission(Caller.Of(context).Name, IdempotencyKey.Of(request), hash, Project.Of(request)), ct);
+        await access.CheckAsync(context, [job.Parent], writes: true, ct);
+        await access.CheckAsync(context, [.. job.Dependencies], writes: false, ct);
+        return await trees.CreateAsync([job], new Submission(Caller.Of(context).Name, IdempotencyKey.Of(request), hash, Project.Of(request)), ct);
     }
 
     private static NewTreeJob ReadJob(HttpRequest request)
@@ -101,27 +103,29 @@ public static class FarmCommandLine
         .Select(id => long.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0 ? number : throw Problems.InvalidField(name, $"'{name}' must be ids of jobs, parted by spaces or commas."))
         .Distinct()];
 
-    private static async Task<IResult> RemoveAsync(HttpContext context, JobTrees trees, CancellationToken ct)
+    private static async Task<IResult> RemoveAsync(HttpContext context, JobTrees trees, FarmAccess access, CancellationToken ct)
     {
         context.Response.Headers.CacheControl = "no-store";
         var ids = Ids("id", string.Join(',', context.Request.Query["id"].AsEnumerable()));
         if (ids.Length == 0) throw SubmitFields.Missing("id");
+        await access.CheckAsync(context, ids, writes: true, ct);
         return (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer();
     }
 
-    private static async Task<IResult> ListAsync(HttpContext context, TreeReader reader, AffinitySlots slots, CancellationToken ct)
+    private static async Task<IResult> ListAsync(HttpContext context, TreeReader reader, AffinitySlots slots, FarmAccess access, CancellationToken ct)
     {
         var id = Whole(context.Request, "id", 0, long.MaxValue) ?? 0;
+        var projects = await access.ReadableAsync(context, ct);
         var parents = new List<(long Id, string Title)>();
         for (var above = id; above != 0;)
         {
-            if (await reader.GetAsync(above, ct) is not { } job) return Problems.NotFound("job-not-found", "There is no farm job with this id.");
+            if (await reader.GetAsync(above, ct) is not { } job || projects?.Contains(job.Project) == false) return Problems.NotFound("job-not-found", "There is no farm job with this id.");
             parents.Insert(0, (job.Number, job.Title));
             above = job.Parent;
         }
 
         parents.Insert(0, (0, "Root"));
-        return new Rows(FarmMapping.ToWireAsync(FarmLists.PagedAsync(reader, id, new TreeFilter(), ct), slots, ct), parents);
+        return new Rows(FarmMapping.ToWireAsync(FarmLists.PagedAsync(reader, id, new TreeFilter { Projects = projects }, ct), slots, ct), parents);
     }
 
     /// <summary>The answer, which is JSON and a literal of Python alike: no null, no true or false, and no escapes but those that both know.</summary>

@@ -11,7 +11,7 @@ public static class FarmEndpoints
         services.AddOptions<FarmOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<DiscoveryOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
         services.AddHostedService<Discovery>();
-        services.AddSingleton<CommandRules>().AddSingleton<TreeLog>();
+        services.AddSingleton<CommandRules>().AddSingleton<FarmAccess>().AddSingleton<TreeLog>();
     }
 
     public static void MapFarm(this IEndpointRouteBuilder routes)

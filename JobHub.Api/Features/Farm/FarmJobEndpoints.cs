@@ -36,7 +36,8 @@ public static class FarmJobEndpoints
 
     private static void MapReads(RouteGroupBuilder jobs)
     {
-        WithListQuery(jobs.MapGet("/jobs", static (HttpContext context, TreeReader reader, AffinitySlots slots, CancellationToken ct) => FarmLists.ChildrenAsync(context, reader, slots, 0, ct)))
+        WithListQuery(jobs.MapGet("/jobs", static (HttpContext context, TreeReader reader, AffinitySlots slots, FarmAccess access, CancellationToken ct) =>
+                FarmLists.ChildrenAsync(context, reader, slots, access, 0, ct)))
             .WithSummary("The jobs without a parent, by id: whole, or with ?limit= a page whose Link header names the next.").Produces<FarmJobWire[]>().ProducesProblem(400);
         jobs.MapGet("/jobs/{id}", GetAsync).WithSummary("One job.").Produces<FarmJobDetailWire>().ProducesProblem(404);
         WithListQuery(jobs.MapGet("/jobs/{id}/children", ChildrenAsync)).WithSummary("The jobs in a group; of id 0 those without a parent.").Produces<FarmJobWire[]>().ProducesProblem(400).ProducesProblem(404);
@@ -47,7 +48,8 @@ public static class FarmJobEndpoints
         foreach (var (path, member, field) in ((string, string, TreeField)[])[("users", "user", TreeField.User), ("states", "state", TreeField.State), ("workers", "worker", TreeField.Worker),
             ("priorities", "priority", TreeField.Priority), ("affinities", "affinity", TreeField.Affinity)])
         {
-            jobs.MapGet($"/jobs/{path}", (TreeReader reader, CancellationToken ct) => ValuesAsync(reader, member, field, ct))
+            jobs.MapGet($"/jobs/{path}", async (HttpContext context, TreeReader reader, FarmAccess access, CancellationToken ct) =>
+                    await ValuesAsync(reader, member, field, await access.ReadableAsync(context, ct), ct))
                 .WithSummary($"The values of '{member}' that jobs have, each once.").Produces<Dictionary<string, string>[]>();
         }
     }
@@ -57,10 +59,12 @@ public static class FarmJobEndpoints
         .WithQuery("user", "Jobs of this user.").WithQuery("q", "Words in the title.").WithQuery("project", "Jobs of this project; of all without.");
 
     private static void MapChange(RouteGroupBuilder jobs, string path, string summary, Func<JobTrees, IReadOnlyList<long>, string, CancellationToken, Task<TreeResult>> change) =>
-        jobs.MapPost(path, async (HttpContext context, JobTrees trees, CancellationToken ct) =>
-            await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is { Value: { Length: > 0 } ids }
-                ? (await change(trees, ids, Caller.Of(context).Name, ct)).Answer()
-                : FarmEndpoints.One())
+        jobs.MapPost(path, async (HttpContext context, JobTrees trees, FarmAccess access, CancellationToken ct) =>
+        {
+            if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
+            await access.CheckAsync(context, ids, writes: true, ct);
+            return (await change(trees, ids, Caller.Of(context).Name, ct)).Answer();
+        })
             .WithBody("Ids of jobs.", IdsExample).WithSummary(summary).Produces<int>().ProducesProblem(400).ProducesProblem(404).ProducesProblem(409);
 
     private static async Task<IResult> GetAsync(HttpContext context, TreeReader reader, AffinitySlots slots, CancellationToken ct)
@@ -69,15 +73,19 @@ public static class FarmJobEndpoints
         return TypedResults.Ok(new FarmJobDetailWire(await FarmMapping.ToWireAsync(job, slots, ct), await reader.DependencyIdsAsync(job.Number, ct)));
     }
 
-    private static async Task<IResult> ChildrenAsync(HttpContext context, TreeReader reader, AffinitySlots slots, CancellationToken ct) =>
-        await ParentAsync(context, reader, ct) is { } parent ? await FarmLists.ChildrenAsync(context, reader, slots, parent, ct) : Unknown();
+    private static async Task<IResult> ChildrenAsync(HttpContext context, TreeReader reader, AffinitySlots slots, FarmAccess access, CancellationToken ct) =>
+        await ParentAsync(context, reader, ct) is { } parent ? await FarmLists.ChildrenAsync(context, reader, slots, access, parent, ct) : Unknown();
 
-    private static async Task<IResult> DependenciesAsync(HttpContext context, TreeReader reader, AffinitySlots slots, CancellationToken ct) =>
-        await FindAsync(context, reader, ct) is { } job ? TypedResults.Ok(FarmMapping.ToWireAsync(reader.DependenciesAsync(job.Number, ct), slots, ct)) : Unknown();
+    private static async Task<IResult> DependenciesAsync(HttpContext context, TreeReader reader, AffinitySlots slots, FarmAccess access, CancellationToken ct)
+    {
+        if (await FindAsync(context, reader, ct) is not { } job) return Unknown();
+        var projects = await access.ReadableAsync(context, ct);
+        return TypedResults.Ok(FarmMapping.ToWireAsync(reader.DependenciesAsync(job.Number, ct).Where(other => projects?.Contains(other.Project) != false), slots, ct));
+    }
 
-    private static async Task<IResult> ChildDependenciesAsync(HttpContext context, TreeReader reader, CancellationToken ct) =>
+    private static async Task<IResult> ChildDependenciesAsync(HttpContext context, TreeReader reader, FarmAccess access, CancellationToken ct) =>
         await ParentAsync(context, reader, ct) is { } parent
-            ? TypedResults.Ok(reader.ChildDependenciesAsync(parent, ct).Select(static edge => new FarmDependencyWire(edge.Job, edge.Dependency)))
+            ? TypedResults.Ok(reader.ChildDependenciesAsync(parent, await access.ReadableAsync(context, ct), ct).Select(static edge => new FarmDependencyWire(edge.Job, edge.Dependency)))
             : Unknown();
 
     private static async Task<IResult> LogAsync(HttpContext context, TreeReader reader, TreeLog logs, CancellationToken ct)
@@ -89,13 +97,13 @@ public static class FarmJobEndpoints
         return new JsonTextResult(cancel => log.ReadAsync(tail is { } last ? Math.Max(offset, log.Size - last) : offset, cancel));
     }
 
-    private static async Task<IResult> ValuesAsync(TreeReader reader, string member, TreeField field, CancellationToken ct)
+    private static async Task<IResult> ValuesAsync(TreeReader reader, string member, TreeField field, string[]? projects, CancellationToken ct)
     {
-        var values = await reader.ValuesAsync(field, ct);
+        var values = await reader.ValuesAsync(field, projects, ct);
         return TypedResults.Ok(values.Select(value => FarmMapping.ValueOf(field, value)).Distinct().Select(value => new Dictionary<string, object> { [member] = value }));
     }
 
-    private static async Task<IResult> CreateAsync(HttpContext context, JobTrees trees, CommandRules rules, CancellationToken ct)
+    private static async Task<IResult> CreateAsync(HttpContext context, JobTrees trees, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         var key = IdempotencyKey.Of(context.Request);
         var project = Project.Of(context.Request);
@@ -104,15 +112,19 @@ public static class FarmJobEndpoints
         var (jobs, many) = body.Value;
         for (var index = 0; index < jobs.Count; index++) rules.Check(jobs[index].User, jobs[index].Command, many ? string.Create(CultureInfo.InvariantCulture, $"[{index}].command") : "command");
         if (jobs.Count == 0) return TypedResults.Ok(Array.Empty<long>());
+        await access.CheckAsync(context, [.. jobs.Select(static job => job.Parent)], writes: true, ct);
+        await access.CheckAsync(context, [.. jobs.SelectMany(static job => job.Dependencies)], writes: false, ct);
         var made = await trees.CreateAsync(jobs, new Submission(Caller.Of(context).Name, key, body.Hash, project), ct);
         // A key of another family's submission with the very same body made no farm jobs.
         if (made is TreeResult.Done { Ids.Count: 0 }) return Problems.KeyReused();
         return made.Answer(done => many ? TypedResults.Ok(done.Ids) : TypedResults.Ok(done.Ids[0]));
     }
 
-    private static async Task<IResult> EditAsync(HttpContext context, JobTrees trees, TreeReader reader, CommandRules rules, CancellationToken ct)
+    private static async Task<IResult> EditAsync(HttpContext context, JobTrees trees, TreeReader reader, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         if (await FarmBody.ReadAsync(context.Request, FarmJobFields.ReadEdits, ct) is not { Value: { Count: > 0 } edits }) return FarmEndpoints.One();
+        await access.CheckAsync(context, [.. edits.SelectMany(static edit => (long[])[edit.Id, edit.Parent ?? 0])], writes: true, ct);
+        await access.CheckAsync(context, [.. edits.SelectMany(static edit => edit.Dependencies ?? [])], writes: false, ct);
         if (!rules.AllowAll)
         {
             foreach (var edit in edits)
@@ -125,16 +137,21 @@ public static class FarmJobEndpoints
         return (await trees.EditAsync(edits, Caller.Of(context).Name, ct)).Answer();
     }
 
-    private static async Task<IResult> DeleteAsync(HttpContext context, JobTrees trees, CancellationToken ct) =>
-        await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is { Value: { Length: > 0 } ids } ? (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer() : FarmEndpoints.One();
+    private static async Task<IResult> DeleteAsync(HttpContext context, JobTrees trees, FarmAccess access, CancellationToken ct)
+    {
+        if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
+        await access.CheckAsync(context, ids, writes: true, ct);
+        return (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer();
+    }
 
-    private static async Task<IResult> SetDependenciesAsync(HttpContext context, JobTrees trees, TreeReader reader, CancellationToken ct)
+    private static async Task<IResult> SetDependenciesAsync(HttpContext context, JobTrees trees, TreeReader reader, FarmAccess access, CancellationToken ct)
     {
         // A body that is not there says nothing; [] says that there are none.
         var body = await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct);
         if (await FindAsync(context, reader, ct) is not { } job) return Unknown();
         if (body is null) return FarmEndpoints.One();
         if (body.Value.Length > FarmJobFields.MostDependencies) throw Problems.InvalidField("body", $"A job depends on at most {FarmJobFields.MostDependencies} jobs. Put them into a group and depend on that.");
+        await access.CheckAsync(context, body.Value, writes: false, ct);
         return (await trees.SetDependenciesAsync(job.Number, body.Value, Caller.Of(context).Name, ct)).Answer();
     }
 

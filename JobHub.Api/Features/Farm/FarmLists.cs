@@ -12,7 +12,7 @@ public static class FarmLists
     private const int Page = 500;
 
     /// <summary>The children that the request's query asks for.</summary>
-    public static async Task<IResult> ChildrenAsync(HttpContext context, TreeReader reader, AffinitySlots slots, long parent, CancellationToken ct)
+    public static async Task<IResult> ChildrenAsync(HttpContext context, TreeReader reader, AffinitySlots slots, FarmAccess access, long parent, CancellationToken ct)
     {
         var request = context.Request;
         var limit = Paging.LimitOf(request);
@@ -20,6 +20,7 @@ public static class FarmLists
         {
             After = request.QueryNumber("after", 0, long.MaxValue) ?? 0, Limit = limit + 1, User = request.QueryText("user"), Text = request.QueryText("q"),
             Project = request.QueryText("project") is { } project ? Project.Check(project) : null,
+            Projects = await access.ReadableAsync(context, ct),
         };
         if (request.QueryText("state") is { } state)
             filter = FarmMapping.FilterOf(state, filter) ?? throw Problems.InvalidField("state", $"'state' must be one of {string.Join(", ", FarmMapping.States)}.");

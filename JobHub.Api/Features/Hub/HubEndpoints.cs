@@ -35,17 +35,19 @@ public static class HubEndpoints
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }
 
-    private static async Task<Results<Ok<HubJobPage>, ProblemResult>> ListAsync(HttpContext context, JobReader reader, TreeReader trees, CancellationToken ct)
+    private static async Task<Results<Ok<HubJobPage>, ProblemResult>> ListAsync(HttpContext context, JobReader reader, TreeReader trees, ProjectAccess access, CancellationToken ct)
     {
         var request = context.Request;
         var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
+        var projects = await access.ReadableAsync(Caller.Of(context), ct);
         JobView? parent = null;
-        if (request.QueryText("parent") is { } group && (JobId.TryRead(group) is not { } id || (parent = await reader.GetAsync(id, ct)) is null)) return Unknown();
+        if (request.QueryText("parent") is { } group && (JobId.TryRead(group) is not { } id || (parent = await reader.GetAsync(id, ct)) is null || projects?.Contains(parent.Project) == false)) return Unknown();
         var filter = new JobFilter
         {
             Family = request.QueryWord<JobFamily>("family"),
             State = request.QueryWord<JobState>("state"),
             Project = request.QueryText("project"),
+            Projects = projects,
             Text = request.QueryText("q"),
             Parent = parent?.Number ?? 0,
             After = request.QueryText("after") is { } after ? JobId.TryRead(after) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.") : null,
@@ -120,26 +122,30 @@ public static class HubEndpoints
         return TypedResults.Ok(attempts.Select(HubMapping.ToWire).ToArray());
     }
 
-    private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, CancellationToken ct)
+    private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, ProjectAccess access, CancellationToken ct)
     {
+        var caller = Caller.Of(context);
+        var projects = await access.ReadableAsync(caller, ct);
         JobId? job = null;
         if (context.Request.QueryText("job") is { } text)
         {
             job = JobId.TryRead(text);
-            if (job is not { } id || await reader.GetAsync(id, ct) is null) return Unknown();
+            if (job is not { } id || await reader.GetAsync(id, ct) is not { } found || projects?.Contains(found.Project) == false) return Unknown();
         }
 
         var after = EventStream.ResumeAfter(context.Request);
         // Of one job everything is told from its beginning: it is little, and a page that shows a job wants all of it.
         after ??= job is null ? await events.LastPositionAsync(ct) : 0;
-        return new EventStream(FollowAsync(events, after.Value, job), EventStream.Heartbeat);
+        return new EventStream(FollowAsync(events, after.Value, job, projects is null ? null : access, caller), EventStream.Heartbeat);
     }
 
-    private static async IAsyncEnumerable<SentEvent> FollowAsync(EventReader events, long after, JobId? job, [EnumeratorCancellation] CancellationToken ct = default)
+    private static async IAsyncEnumerable<SentEvent> FollowAsync(EventReader events, long after, JobId? job, ProjectAccess? access, Caller caller, [EnumeratorCancellation] CancellationToken ct = default)
     {
         var buffer = new System.Buffers.ArrayBufferWriter<byte>(512);
+        var seen = new ReadableProjects(access, caller);
         await foreach (var happened in events.ReadAsync(after, job, follow: true, ct))
         {
+            if (!await seen.HasAsync(happened.Project, ct)) continue;
             buffer.ResetWrittenCount();
             await using (var json = new Utf8JsonWriter(buffer))
             {

@@ -32,15 +32,15 @@ public static class MapReduceEndpoints
             .Produces<IEnumerable<TaskWire>>().ProducesProblem(404);
     }
 
-    private static Task<IResult> ListAsync(HttpContext context, JobReader reader, CancellationToken ct)
+    private static async Task<IResult> ListAsync(HttpContext context, JobReader reader, ProjectAccess access, CancellationToken ct)
     {
         var limit = Paging.LimitOf(context.Request);
         var word = Word<JobStatusWord>(context.Request);
         JobId? after = context.Request.QueryText("after") is not { } text ? null : JobId.TryRead(text) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.");
-        var filter = new JobFilter { Family = JobFamily.MapReduce, After = after, Limit = word is null && limit is { } most ? most + 1 : null };
+        var filter = new JobFilter { Family = JobFamily.MapReduce, Projects = await access.ReadableAsync(Caller.Of(context), ct), After = after, Limit = word is null && limit is { } most ? most + 1 : null };
         var jobs = WholeLists.JobsAsync(reader, filter, word is { } asked ? MapReduceMapping.StatesOf(asked) : [], ct);
         if (word is { } wanted) jobs = jobs.Where(job => MapReduceMapping.StatusOf(job) == wanted);
-        return ListResult.OfAsync(context, jobs, limit, MapReduceMapping.ToWire, static job => job.Id.ToString(), ct);
+        return await ListResult.OfAsync(context, jobs, limit, MapReduceMapping.ToWire, static job => job.Id.ToString(), ct);
     }
 
     private static async Task<Results<Created<SubmittedJobWire>, ProblemResult>> SubmitAsync(

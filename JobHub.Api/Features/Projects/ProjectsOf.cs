@@ -15,7 +15,7 @@ internal static class ProjectsOf
     public static async Task<string> WriteAsync(HttpContext context, CancellationToken ct)
     {
         var (project, right) = await OfAsync(context, ct);
-        return right == ProjectRight.Write ? project : throw new RefusedException(403, "project-read-only", "You may read this project and not change it: only its members may.");
+        return right == ProjectRight.Write ? project : throw new RefusedException(ProjectProblems.ReadOnly);
     }
 
     private static async Task<(string Project, ProjectRight Right)> OfAsync(HttpContext context, CancellationToken ct)
@@ -24,6 +24,6 @@ internal static class ProjectsOf
         // What cannot be an id is looked for all the same, as an id that none has.
         var project = text.Length <= 64 && !text.Contains('\0', StringComparison.Ordinal) ? text : "";
         var right = await context.RequestServices.GetRequiredService<ProjectAccess>().OfAsync(Caller.Of(context), project, made: true, ct);
-        return right != ProjectRight.None ? (project, right) : throw new RefusedException(404, "project-not-found", "There is no such project, or you may not see it.");
+        return right != ProjectRight.None ? (project, right) : throw new RefusedException(ProjectProblems.NotFound);
     }
 }

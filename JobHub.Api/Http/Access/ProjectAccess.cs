@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using JobHub.Engine.Accounts;
 
 namespace JobHub.Api.Http.Access;
@@ -27,5 +28,27 @@ public sealed class ProjectAccess(ProjectRights rights)
         if (caller.SeesAll) return null;
         if (caller.Project is { } only) return await OfAsync(caller, only, made: true, ct) == ProjectRight.None ? [] : [only];
         return await rights.ReadableAsync(caller.Account ?? 0, ct);
+    }
+}
+
+/// <summary>The projects that one caller of a long answer may read, asked again every few seconds: who loses a project while he follows its events loses them soon.</summary>
+/// <param name="access">Null: he sees all.</param>
+public sealed class ReadableProjects(ProjectAccess? access, Caller caller)
+{
+    private static readonly TimeSpan Kept = TimeSpan.FromSeconds(5);
+    private string[]? _projects;
+    private long _asked;
+
+    /// <summary>Whether he may hear of it; null = of no project, which all may.</summary>
+    public async ValueTask<bool> HasAsync(string? project, CancellationToken ct)
+    {
+        if (access is null || project is null) return true;
+        if (_projects is null || Stopwatch.GetElapsedTime(_asked) > Kept)
+        {
+            _projects = await access.ReadableAsync(caller, ct) ?? [];
+            _asked = Stopwatch.GetTimestamp();
+        }
+
+        return _projects.Contains(project);
     }
 }
