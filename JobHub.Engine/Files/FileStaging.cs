@@ -65,7 +65,10 @@ public sealed class FileStaging(NpgsqlDataSource database, StoreRegistry stores)
         {
             var due = new List<(string Object, bool Used)>();
             await using (var command = database.CreateCommand("""
-                SELECT g.object, EXISTS (SELECT FROM file f WHERE f.object = g.object) FROM file_garbage g WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT 200
+                SELECT g.object, EXISTS (SELECT FROM file f WHERE f.object = g.object)
+                    OR (SELECT true FROM dataset d WHERE d.snapshot = g.object LIMIT 1) IS NOT NULL
+                    OR (SELECT true FROM analysis a WHERE a.object = g.object LIMIT 1) IS NOT NULL OR (SELECT true FROM analysis a WHERE a.profiles = g.object LIMIT 1) IS NOT NULL
+                FROM file_garbage g WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT 200
                 """))
             await using (var reader = await command.ExecuteReaderAsync(ct))
             {
@@ -78,13 +81,13 @@ public sealed class FileStaging(NpgsqlDataSource database, StoreRegistry stores)
                 if (used) continue;
                 var path = PathOf(key);
                 // What a host that died was still writing: a temporary file, or an upload that nobody will complete.
-                if (Guid.TryParseExact(key[Prefix.Length..], "N", out var token)) await stores.Hub.DiscardAsync(path, token, uploadId: null, ct);
+                if (Guid.TryParseExact(key[(key.LastIndexOf('/') + 1)..], "N", out var token)) await stores.Hub.DiscardAsync(path, token, uploadId: null, ct);
                 await stores.Hub.DiscardAllAsync(path, ct);
                 await stores.Hub.DeleteAsync([path], ct);
             }
 
             await using var done = database.CreateCommand("""
-                WITH gone AS (DELETE FROM captured_file WHERE object = ANY($1)) DELETE FROM file_garbage WHERE object = ANY($1)
+                WITH gone AS (DELETE FROM captured_file WHERE object = ANY($1)) DELETE FROM file_garbage WHERE object = ANY($1) AND due_at <= clock_timestamp()
                 """);
             done.Parameters.AddWithValue(due.Select(d => d.Object).ToArray());
             await done.ExecuteNonQueryAsync(ct);

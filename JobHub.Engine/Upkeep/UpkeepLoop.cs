@@ -9,7 +9,7 @@ namespace JobHub.Engine.Upkeep;
 /// What every Api does beside answering: fold, step, sweep, redo of commits, clean-up. Idempotent, without a leader: every row is taken with SKIP LOCKED or under a
 /// transaction's lock. Woken by what happens, and twice a second in any case.
 /// </summary>
-public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Wakeups wakeups,
+public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Projects.ProjectRemoval projects, Wakeups wakeups,
     EngineMeter meter, TimeProvider clock, ILogger<UpkeepLoop> logger) : BackgroundService
 {
     private static readonly TimeSpan Beat = TimeSpan.FromMilliseconds(500);
@@ -25,6 +25,7 @@ public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper swee
         RunAsync("speculate", null, 2 * Beat, speculation.SpeculateAsync, stoppingToken),
         RunAsync("commit", null, 2 * Beat, commits.RedoAsync, stoppingToken),
         RunAsync("clean", null, Beat, cleaner.CleanAsync, stoppingToken),
+        RunAsync("projects", null, 2 * Beat, projects.RemoveAsync, stoppingToken),
         RunAsync("leftovers", null, 120 * Beat, cleaner.RemoveLeftoversAsync, stoppingToken),
         RunAsync("timeout", null, 10 * Beat, sweeper.TimeOutAsync, stoppingToken));
 

@@ -9,6 +9,8 @@ public static class ProjectEndpoints
     {
         ArgumentNullException.ThrowIfNull(routes);
         var group = routes.MapGroup("/projects").WithGroupName("projects");
+        ProjectResourceEndpoints.Map(group);
+        DatasetEndpoints.Map(group);
         ProjectJobEndpoints.Map(group);
         InferenceEndpoints.Map(group);
         VisualizationEndpoints.Map(group);

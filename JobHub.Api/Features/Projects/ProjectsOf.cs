@@ -18,6 +18,9 @@ internal static class ProjectsOf
         return right == ProjectRight.Write ? project : throw new RefusedException(ProjectProblems.ReadOnly);
     }
 
+    /// <summary>The answer of a project that is not there, or not for this caller.</summary>
+    public static RefusedException NotFound() => new(ProjectProblems.NotFound);
+
     private static async Task<(string Project, ProjectRight Right)> OfAsync(HttpContext context, CancellationToken ct)
     {
         var text = RouteText.Of(context, "project");
