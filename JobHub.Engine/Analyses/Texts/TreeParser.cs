@@ -102,8 +102,8 @@ internal sealed class TreeParser(TreeTokens tokens, TreeTextLimits limits)
 
         tokens.Next();
         const NumberStyles style = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
-        if (!tokens.IsLabel || !double.TryParse(tokens.Text, style, CultureInfo.InvariantCulture, out var distance) || !double.IsFinite(distance) || distance < 0)
-            throw tokens.Wrong("a distance is a number of at least 0, like 3 or 0.25");
+        if (!tokens.IsLabel || !double.TryParse(tokens.Text, style, CultureInfo.InvariantCulture, out var distance) || !(distance >= 0 && distance <= 1e9))
+            throw tokens.Wrong("a distance is a number from 0 to 1000000000, like 3 or 0.25");
         nodes[node] = nodes[node] with { Distance = distance };
         tokens.Next();
     }
