@@ -14,6 +14,9 @@ public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobP
     /// <summary>Of no job: ids of trees are drawn from a sequence that does not come this far.</summary>
     public const long NoTreeJob = 1L << 42;
 
+    // The rights are asked of unknown jobs too: what it costs to refuse does not tell one from the other.
+    private const string NoProject = "";
+
     private static readonly string NoJob = Guid.Empty.ToString();
 
     public async Task InvokeAsync(HttpContext context)
@@ -34,7 +37,7 @@ public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobP
         if (source == ProjectSource.Job && values.ContainsKey("id"))
         {
             project = RouteText.JobOf(context) is { } id ? await jobs.OfAsync(id, ct) : null;
-            var right = project is null ? ProjectRight.None : await access.OfAsync(caller, project, made: false, ct);
+            var right = await access.OfAsync(caller, project ?? NoProject, made: false, ct);
             if (right == ProjectRight.None) values["id"] = NoJob;
             return writes && right == ProjectRight.Read ? ProjectProblems.ReadOnly : null;
         }
@@ -44,7 +47,7 @@ public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobP
             // 0 is the root of all, whose lists show what the caller may read.
             if (!long.TryParse(RouteText.Of(context, "id"), NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number == 0) return null;
             project = (await jobs.OfAsync([number], ct)).GetValueOrDefault(number);
-            var right = project is null ? ProjectRight.None : await access.OfAsync(caller, project, made: false, ct);
+            var right = await access.OfAsync(caller, project ?? NoProject, made: false, ct);
             if (right == ProjectRight.None) values["id"] = NoTreeJob.ToString(CultureInfo.InvariantCulture);
             return writes && right == ProjectRight.Read ? ProjectProblems.ReadOnly : null;
         }
