@@ -1,3 +1,4 @@
+using JobHub.Benchmarks.Analyses;
 using JobHub.Benchmarks.Farm;
 using JobHub.Benchmarks.Measuring;
 using JobHub.Benchmarks.Queue;
@@ -20,5 +21,6 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["wordcount"] = StreamingComparison.WordCountAsync,
     ["tokenise"] = StreamingComparison.TokeniseAsync,
     ["sort"] = StreamingComparison.SortAsync,
+    ["goeburst"] = GoeBurstBenchmark.RunAsync,
 };
 return await Verbs.RunAsync(verbs, args);
