@@ -14,6 +14,13 @@ public sealed class PageHeaders(RequestDelegate next)
         headers["Referrer-Policy"] = "no-referrer";
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
+        // Pages are their visitor's alone; files keep what the server of files says.
+        context.Response.OnStarting(static state =>
+        {
+            var response = (HttpResponse)state;
+            if (response.ContentType?.StartsWith("text/html", StringComparison.Ordinal) is true || response.StatusCode is StatusCodes.Status302Found) response.Headers.CacheControl = "no-store";
+            return Task.CompletedTask;
+        }, context.Response);
         return next(context);
     }
 }

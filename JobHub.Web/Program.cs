@@ -2,38 +2,63 @@ using JobHub.ServiceDefaults;
 using JobHub.Web;
 using JobHub.Web.Client;
 using JobHub.Web.Components;
-using Microsoft.AspNetCore.DataProtection;
+using JobHub.Web.SignIn;
 
-var builder = WebApplication.CreateBuilder(args);
-builder.AddServiceDefaults();
-// A foreign page must not read the dashboard under a name of its own that resolves to this machine.
-if (builder.Configuration["AllowedHosts"] is null) builder.Configuration["AllowedHosts"] = "localhost;127.0.0.1;[::1]";
-builder.WebHost.ConfigureKestrel(static kestrel => kestrel.AddServerHeader = false);
-builder.Services.AddRazorComponents();
-// There is nothing to protect yet, no cookie and no form; a key ring on disk would be one more secret to keep.
-builder.Services.AddDataProtection().UseEphemeralDataProtectionProvider();
-builder.Services.AddSingleton<IconSheet>();
-builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
-builder.Services.AddHttpClient<HubClient>((services, http) =>
+try
 {
-    var api = services.GetRequiredService<IConfiguration>()["services:api:http:0"] ?? "http://127.0.0.1:4750";
-    http.BaseAddress = new Uri(api);
-    http.Timeout = TimeSpan.FromSeconds(10);
-}).ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false });
+    var builder = WebApplication.CreateBuilder(args);
+    builder.AddServiceDefaults();
+    var settings = builder.Configuration.GetSection("JobHub:Web").Get<WebSettings>() ?? new WebSettings();
+    // A foreign page must not read the dashboard under a name of its own that resolves to this machine.
+    if (builder.Configuration["AllowedHosts"] is null) builder.Configuration["AllowedHosts"] = string.Join(';', [.. "localhost;127.0.0.1;[::1]".Split(';'), .. settings.Address is { } own ? [own.Host] : Array.Empty<string>()]);
+    builder.WebHost.ConfigureKestrel(static kestrel =>
+    {
+        kestrel.AddServerHeader = false;
+        // The largest thing that is sent here is a form of two fields.
+        kestrel.Limits.MaxRequestBodySize = 64 * 1024;
+    });
+    builder.Services.AddRazorComponents();
+    builder.AddSignIn(settings);
+    builder.Services.AddSingleton<IconSheet>();
+    builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
+    builder.Services.AddTransient<VisitorToken>();
+    builder.Services.AddHttpClient<HubClient>(Point).ConfigurePrimaryHttpMessageHandler(Straight).AddHttpMessageHandler<VisitorToken>();
+    builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
-var app = builder.Build();
-app.UseServiceDefaults();
-app.UseMiddleware<PageHeaders>();
-// In development the dashboard shows whoever asks what its own token may read; a command that shares this machine's network may not ask.
-if (app.Environment.IsDevelopment())
+    await using var app = builder.Build();
+    app.SayKeys(settings);
+    app.UseServiceDefaults();
+    app.UseAddress(settings);
+    app.UseMiddleware<PageHeaders>();
+    // In development the dashboard shows whoever asks what its own token may read; a command that shares this machine's network may not ask.
+    if (app.Environment.IsDevelopment())
+    {
+        app.Use(static (context, next) => PeerUser.IsTrusted(context)
+            ? next(context)
+            : new Problem(403, "local-user-required", "In development the dashboard is for whoever runs it, and for login users of this machine.").WriteAsync(context));
+    }
+
+    app.UseAuthentication();
+    app.UseAuthorization();
+    app.UseAntiforgery();
+    app.UseSessionEnd();
+    app.MapGroup("").AllowAnonymous().MapHealth();
+    app.MapStaticAssets().AllowAnonymous();
+    app.MapSignIn(settings);
+    app.MapRazorComponents<App>();
+    await app.RunAsync();
+    return 0;
+}
+catch (Exception fault) when (fault is WebStartException or InvalidOperationException { InnerException: FormatException })
 {
-    app.Use(static (context, next) => PeerUser.IsTrusted(context)
-        ? next(context)
-        : new Problem(403, "local-user-required", "In development the dashboard is for whoever runs it, and for login users of this machine.").WriteAsync(context));
+    await Console.Error.WriteLineAsync($"JobHub.Web does not start: {fault.Message}");
+    return 1;
 }
 
-app.UseAntiforgery();
-app.MapHealth();
-app.MapStaticAssets();
-app.MapRazorComponents<App>();
-await app.RunAsync();
+static void Point(IServiceProvider services, HttpClient http)
+{
+    http.BaseAddress = new Uri(services.GetRequiredService<IConfiguration>()["services:api:http:0"] ?? "http://127.0.0.1:4750");
+    http.Timeout = TimeSpan.FromSeconds(10);
+}
+
+static HttpMessageHandler Straight() => new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, UseCookies = false };

@@ -1,13 +1,11 @@
 using System.Net;
-using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
-using Microsoft.Extensions.Options;
 
 namespace JobHub.Web.Client;
 
 /// <summary>The hub API, read only.</summary>
-public sealed class HubClient(HttpClient http, IOptions<WebSettings> settings)
+public sealed class HubClient(HttpClient http)
 {
     /// <summary>A log page shows at most this much of a log's end.</summary>
     public const int LongestLog = 256 * 1024;
@@ -82,13 +80,16 @@ public sealed class HubClient(HttpClient http, IOptions<WebSettings> settings)
     {
         try
         {
-            if (settings.Value.TokenFile is { Length: > 0 } file && File.Exists(file))
-                request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", (await File.ReadAllTextAsync(file, cancellationToken)).Trim());
             var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
             if (answer.IsSuccessStatusCode) return answer;
             var status = answer.StatusCode;
             answer.Dispose();
-            return status is HttpStatusCode.NotFound ? null : throw new HubAwayException($"The API answered {(int)status}.", null);
+            return status switch
+            {
+                HttpStatusCode.NotFound => null,
+                HttpStatusCode.Forbidden => throw new HubAwayException("Your account may not see this.", null),
+                _ => throw new HubAwayException($"The API answered {(int)status}.", null),
+            };
         }
         catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {

@@ -6,6 +6,8 @@ async function refresh() {
   if (!document.hidden && !selecting()) {
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      // The session has ended: the sign-in page says so and leads back here.
+      if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.assign(answer.url); return; }
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) {
         const next = fresh.getElementById(part.id);
@@ -47,4 +49,4 @@ document.getElementById("theme").addEventListener("click", () => {
   document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
 });
 
-setTimeout(refresh, wait);
+if (document.querySelector("[data-live]")) setTimeout(refresh, wait);

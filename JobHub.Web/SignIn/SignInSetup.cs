@@ -1,0 +1,93 @@
+using JobHub.Web.Client;
+using Microsoft.AspNetCore.Antiforgery;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.Authorization;
+
+namespace JobHub.Web.SignIn;
+
+/// <summary>Who is asked to sign in, where, and what the cookie is like.</summary>
+internal static class SignInSetup
+{
+    public static void AddSignIn(this WebApplicationBuilder builder, WebSettings settings)
+    {
+        var development = builder.Environment.IsDevelopment();
+        var secure = development ? CookieSecurePolicy.SameAsRequest : CookieSecurePolicy.Always;
+        // No sibling name of the domain can set a cookie with this prefix.
+        var prefix = development ? "jobhub-" : "__Host-jobhub-";
+        builder.AddKeyRing(settings);
+        builder.Services.AddHttpContextAccessor();
+        var authentication = builder.Services.AddAuthentication(SessionTicket.Scheme).AddCookie(options =>
+        {
+            options.Cookie.Name = prefix + "session";
+            options.Cookie.HttpOnly = true;
+            // Strict would forget whoever follows a link in a mail, and the way back from a provider.
+            options.Cookie.SameSite = SameSiteMode.Lax;
+            options.Cookie.SecurePolicy = secure;
+            options.SlidingExpiration = false;
+            options.Events.OnRedirectToLogin = context =>
+            {
+                var request = context.Request;
+                var back = HttpMethods.IsGet(request.Method) ? request.Path + request.QueryString : "/";
+                context.Response.Redirect(ReturnPath.SignIn(back, request.Cookies.ContainsKey(prefix + "session") ? SignInWords.Ended : null));
+                return Task.CompletedTask;
+            };
+        });
+        authentication.AddProviders(settings, secure);
+        builder.Services.AddAntiforgery(options =>
+        {
+            options.Cookie.Name = prefix + "form";
+            options.Cookie.SameSite = SameSiteMode.Strict;
+            options.Cookie.SecurePolicy = secure;
+            options.Cookie.Path = "/";
+        });
+        // Outside of development whatever is not opened by name wants a visitor who has signed in, pages to come included.
+        builder.Services.AddAuthorizationBuilder()
+            .SetFallbackPolicy(development ? null : new AuthorizationPolicyBuilder().RequireAuthenticatedUser().Build());
+    }
+
+    /// <summary>Which scheme and name browsers know the dashboard by: TLS ends in front of it.</summary>
+    public static void UseAddress(this WebApplication app, WebSettings settings)
+    {
+        var address = settings.Address;
+        if (address is null && app.Environment.IsDevelopment()) return;
+        app.Use((context, next) =>
+        {
+            context.Request.Scheme = address?.Scheme ?? "https";
+            if (address is not null) context.Request.Host = address.IsDefaultPort ? new HostString(address.Host) : new HostString(address.Host, address.Port);
+            return next(context);
+        });
+    }
+
+    /// <summary>A call that the Api answered with 401 leads to the sign-in page, and the cookie goes.</summary>
+    public static void UseSessionEnd(this WebApplication app) => app.Use(static async (context, next) =>
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (SessionEndedException) when (!context.Response.HasStarted)
+        {
+            var was = context.User.Identity?.IsAuthenticated is true;
+            if (was) await context.SignOutAsync(SessionTicket.Scheme);
+            context.Response.Redirect(ReturnPath.SignIn(context.Request.Path + context.Request.QueryString, was ? SignInWords.Ended : null));
+        }
+    });
+
+    public static void MapSignIn(this WebApplication app, WebSettings settings)
+    {
+        app.MapGet("/sign-in/{provider}", (string provider, [Microsoft.AspNetCore.Mvc.FromQuery(Name = "return")] string? back) => settings.Providers.ContainsKey(provider)
+            ? Results.Challenge(new AuthenticationProperties { RedirectUri = ReturnPath.Of(back) }, [Providers.SchemeOf(provider)])
+            : Results.Redirect(ReturnPath.SignIn(back))).AllowAnonymous();
+        app.MapPost("/sign-out", SignOutAsync).AllowAnonymous();
+    }
+
+    private static async Task<IResult> SignOutAsync(HttpContext context, IAntiforgery antiforgery, HubAccounts accounts)
+    {
+        if (await SessionTicket.ReadAsync(context) is not { } session) return Results.LocalRedirect(ReturnPath.SignIn(null));
+        if (!await antiforgery.IsRequestValidAsync(context)) return Results.StatusCode(StatusCodes.Status400BadRequest);
+        if (!session.Own) await accounts.SignOutAsync(session.Token, context.RequestAborted);
+        await context.SignOutAsync(SessionTicket.Scheme);
+        return Results.LocalRedirect(ReturnPath.SignIn(null, SignInWords.SignedOut));
+    }
+}
