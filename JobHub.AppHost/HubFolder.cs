@@ -14,6 +14,7 @@ internal sealed record HubFolder(string Root, string Scratch)
     public string Secrets => Path.Combine(Root, "secrets.key");
     public string Store => Path.Combine(Root, "store");
     public string Worker => Path.Combine(Root, "worker");
+    public string WebKeys => Path.Combine(Root, "web-keys");
     public string Run => Path.Combine(Root, "run");
     public string Log => Path.Combine(Root, "hub.log");
 
@@ -26,7 +27,7 @@ internal sealed record HubFolder(string Root, string Scratch)
             if (!Directory.Exists(root)) Directory.CreateDirectory(root, Unix.IsRoot ? OwnerOnly | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute : OwnerOnly);
             var programs = Unix.IsRoot && UnixUser.Find("nobody") is { } nobody ? await ReachableFolder.ForAsync(root, nobody, cancellationToken) : root;
             var folder = new HubFolder(root, Path.Combine(programs, "scratch"));
-            foreach (var part in new[] { folder.Store, folder.Worker, folder.Run }) Directory.CreateDirectory(part, OwnerOnly);
+            foreach (var part in new[] { folder.Store, folder.Worker, folder.WebKeys, folder.Run }) Directory.CreateDirectory(part, OwnerOnly);
             Directory.CreateDirectory(folder.Scratch, Unix.IsRoot ? OwnerOnly | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute : OwnerOnly);
             ReadOrMake(folder.AdminToken);
             ReadOrMake(folder.WorkerToken);

@@ -65,7 +65,8 @@ try
             .WithEnvironment("DOTNET_ENVIRONMENT", "Development")
             .WithEnvironment("ConnectionStrings__rabbitmq", null)
             .WithEnvironment("JobHub__Storage__AccessKey", null).WithEnvironment("JobHub__Storage__SecretKey", null)
-            .WithEnvironment("JobHub__Web__TokenFile", folder.AdminToken);
+            .WithEnvironment("JobHub__Web__TokenFile", folder.AdminToken)
+            .WithEnvironment("JobHub__Web__KeysFolder", folder.WebKeys);
     }
 
     var application = builder.Build();

@@ -26,7 +26,7 @@ public static class SessionTicket
         ArgumentNullException.ThrowIfNull(session);
         ArgumentNullException.ThrowIfNull(clock);
         properties.StoreTokens([new AuthenticationToken { Name = Token, Value = session.Token }]);
-        properties.Items[Own] = own ? "1" : null;
+        if (own) properties.Items[Own] = "1";
         properties.IssuedUtc = clock.GetUtcNow();
         properties.ExpiresUtc = session.ExpiresAt ?? clock.GetUtcNow() + Longest;
         // The browser forgets it when it is closed; the hub's end counts in any case.
