@@ -56,7 +56,7 @@ public static class ApiHost
     {
         services.AddOptions<ArtifactOptions>().BindConfiguration("JobHub:Artifacts").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<MapReduceSubmitter>();
-        services.AddSingleton<CommandPlanner>();
+        services.AddSingleton<CommandPlanner>().AddSingleton<Features.Projects.AnalysisPlanner>();
         services.AddFarm();
         services.AddHealthChecks().AddCheck<DatabaseCheck>("database", timeout: TimeSpan.FromSeconds(5));
     }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using JobHub.Engine;
+using JobHub.Engine.Analyses;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Protocol;
 
@@ -51,9 +52,7 @@ internal sealed class WorkerDouble : IAsyncDisposable
     public async Task<CompletionAnswer> CompleteAsync(AttemptSpec attempt, AttemptOutcome outcome, int files = 0, int? exitCode = 0, AttemptError? error = null, string? log = null, int? signal = null, LogContent? stored = null)
     {
         var result = new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = outcome, ExitCode = exitCode, Files = files, Error = error, Signal = signal, Log = stored ?? LogOf(log) };
-        using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/complete", JsonSerializer.Serialize(new CompleteRequest([result]), EngineJson.Default.CompleteRequest).AsJson());
-        answer.EnsureSuccessStatusCode();
-        return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.CompleteAnswer)!.Answers[0];
+        return await CompleteAsync(result);
     }
 
     public async ValueTask DisposeAsync()
@@ -81,6 +80,43 @@ internal sealed class WorkerDouble : IAsyncDisposable
         using var answer = await client.SendAsync(request);
         answer.EnsureSuccessStatusCode();
         return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.LogContent)!;
+    }
+
+    /// <summary>Runs an analysis as a worker does that shares no folder: what it reads and writes goes by the hub's routes.</summary>
+    public async Task<CompletionAnswer> AnalyseAsync(AttemptSpec attempt)
+    {
+        var spec = attempt.Analysis!;
+        await using var profiles = await client.GetStreamAsync(spec.Profiles.Url);
+        var table = await AnalysisFiles.ReadProfilesAsync(profiles, CancellationToken.None);
+        var edges = new List<TreeEdge>();
+        if (spec.Edges is { } grant)
+        {
+            await using var stream = await client.GetStreamAsync(grant.Url);
+            await foreach (var edge in AnalysisFiles.ReadEdgesAsync(stream, CancellationToken.None)) edges.Add(edge);
+        }
+
+        var lines = new Lines();
+        Algorithm.Find(spec.Kind, spec.Algorithm)!.Run(new(table, edges, spec.Numbers), lines, new Progress<double>(), CancellationToken.None);
+        using var put = await client.PutAsync(spec.Output.PutUrl, new StringContent(lines.Text.ToString()));
+        put.EnsureSuccessStatusCode();
+        var output = JsonSerializer.Deserialize(await put.Content.ReadAsStringAsync(), EngineJson.Default.PendingOutput)!;
+        return await CompleteAsync(new AttemptResult { Token = attempt.Token, TaskId = attempt.TaskId, Outcome = AttemptOutcome.Succeeded, Output = output });
+    }
+
+    private async Task<CompletionAnswer> CompleteAsync(AttemptResult result)
+    {
+        using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/complete", JsonSerializer.Serialize(new CompleteRequest([result]), EngineJson.Default.CompleteRequest).AsJson());
+        answer.EnsureSuccessStatusCode();
+        return JsonSerializer.Deserialize(await answer.Content.ReadAsStringAsync(), EngineJson.Default.CompleteAnswer)!.Answers[0];
+    }
+
+    private sealed class Lines : AnalysisOutput
+    {
+        public System.Text.StringBuilder Text { get; } = new();
+
+        public override void Edge(string from, string to, double distance) => Text.Append(AnalysisFiles.EdgeLine(new(from, to, distance)));
+
+        public override void Point(string profile, int component, double x, double y) => Text.Append(AnalysisFiles.PointLine(new(profile, component, x, y)));
     }
 
     private static LogContent? LogOf(string? text) => text is null ? null : new(System.Text.Encoding.Latin1.GetBytes(text), null, text.Length, null);

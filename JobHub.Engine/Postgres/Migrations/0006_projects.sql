@@ -49,7 +49,7 @@ create table analysis (
     inference uuid references analysis on delete cascade,   -- of a visualization
     job bigint,                            -- null: uploaded
     object text,                           -- in the hub's store
-    profiles text,                         -- the snapshot that its job reads, kept until the analysis is made
+    profiles text,                         -- the snapshot that it is made of
     created_at timestamptz not null default now(), made_at timestamptz
 );
 create index analysis_dataset on analysis (dataset, kind, created_at);
@@ -82,8 +82,8 @@ create trigger dataset_removed after delete on dataset for each row execute func
 create function drop_analysis_object() returns trigger language plpgsql as $$
 begin
     insert into file_garbage (object, due_at)
-        select distinct unwanted, clock_timestamp() + interval '10 minutes' from (
-            select coalesce(object, 'analyses/' || id || '/result') as unwanted from gone union all select profiles from gone where profiles is not null) u
+        select unwanted, clock_timestamp() + interval '10 minutes' from (
+            select coalesce(object, 'analyses/' || id || '/result') as unwanted from gone union select profiles from gone where profiles is not null) u
         on conflict (object) do update set due_at = greatest(file_garbage.due_at, excluded.due_at);
     return null;
 end $$;
