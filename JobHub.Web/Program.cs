@@ -41,6 +41,7 @@ try
     app.UseAuthentication();
     app.UseAuthorization();
     app.UseAntiforgery();
+    app.UseFreshForms();
     app.UseSessionEnd();
     app.MapGroup("").AllowAnonymous().MapHealth();
     app.MapStaticAssets().AllowAnonymous();

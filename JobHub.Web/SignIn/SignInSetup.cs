@@ -1,8 +1,10 @@
 using JobHub.Web.Client;
+using JobHub.Web.Components;
 using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace JobHub.Web.SignIn;
 
@@ -72,6 +74,14 @@ internal static class SignInSetup
             if (was) await context.SignOutAsync(SessionTicket.Scheme);
             context.Response.Redirect(ReturnPath.SignIn(context.Request.Path + context.Request.QueryString, was ? SignInWords.Ended : null));
         }
+    });
+
+    /// <summary>A sign-in form without its token, or with one of keys that are gone: 400, and the page again.</summary>
+    public static void UseFreshForms(this WebApplication app) => app.Use(static (context, next) =>
+    {
+        if (!context.Request.Path.Equals("/sign-in", StringComparison.OrdinalIgnoreCase) || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
+        context.Items[typeof(SignInWords)] = SignInWords.Stale;
+        return new RazorComponentResult<App> { StatusCode = StatusCodes.Status400BadRequest }.ExecuteAsync(context);
     });
 
     public static void MapSignIn(this WebApplication app, WebSettings settings)

@@ -68,6 +68,8 @@ public sealed class SignInTests : IAsyncLifetime
         using var browser = new Browser(web.Http.BaseAddress!);
         var bare = await browser.PostAsync("/sign-in", ("_handler", "password"), ("name", "ada"), ("password", "right"));
         Assert.Equal(HttpStatusCode.BadRequest, bare.Status);
+        Assert.Contains("Sign in again on this page", bare.Body);
+        Assert.Contains("id=\"name\" name=\"name\"", bare.Body);
         Assert.Empty(server.Sessions);
 
         await browser.SubmitAsync("/sign-in", "password", ("name", "ada"), ("password", "right"));
