@@ -1,4 +1,5 @@
 using JobHub.Api.Delivery;
+using JobHub.Api.Features.Accounts;
 using JobHub.Api.Features.Agents;
 using JobHub.Api.Features.Commands;
 using JobHub.Api.Features.Farm;
@@ -7,6 +8,7 @@ using JobHub.Api.Features.MapReduce;
 using JobHub.Api.Features.Projects;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine;
 using JobHub.Engine.Artifacts;
 using JobHub.Engine.MapReduce;
@@ -39,6 +41,7 @@ public static class ApiHost
         app.UseApiDescriptionPage();
         app.UseRouting();
         app.UseMiddleware<AccessMiddleware>();
+        app.UseMiddleware<AuditMiddleware>();
         app.UseMiddleware<ProjectGate>();
         app.MapHealth();
         app.MapApiDescription();
@@ -47,6 +50,7 @@ public static class ApiHost
         app.MapFarm();
         app.MapProjects();
         app.MapHub();
+        app.MapAccounts();
         app.MapAgents();
         RoutePolicies.Check(((IEndpointRouteBuilder)app).DataSources);
         return app;
@@ -67,6 +71,9 @@ public static class ApiHost
         services.AddOptions<AuthOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<BearerTokens>().AddSingleton<CallerReader>().AddSingleton<ProjectAccess>();
+        services.AddOptions<SignInOptions>().BindConfiguration("JobHub:Auth:SignIn").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<ProvidersOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<SignInLimit>().AddSingleton<ProviderTokens>();
         services.AddOptions<FormWorkerOptions>().BindConfiguration("JobHub:Farm").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<DevelopmentRule>().AddSingleton<FormWorkerRule>();
         services.AddApiDescription();

@@ -26,6 +26,9 @@ internal static partial class EngineLog
     [LoggerMessage(2110, LogLevel.Warning, "The last use of tokens was not noted: {Reason}")]
     public static partial void TokenUseUnnoted(ILogger logger, string reason);
 
+    [LoggerMessage(2111, LogLevel.Error, "{Rows} rows of the audit could not be written and are lost: {Reason}")]
+    public static partial void AuditLost(ILogger logger, int rows, string reason);
+
     [LoggerMessage(2301, LogLevel.Error, "Upkeep step {Step} failed; it runs again")]
     public static partial void UpkeepFailed(ILogger logger, string step, Exception fault);
 

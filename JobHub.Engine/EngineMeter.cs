@@ -14,6 +14,7 @@ public sealed class EngineMeter
     private readonly Counter<long> _lost;
     private readonly Counter<long> _claimed;
     private readonly Counter<long> _faults;
+    private readonly Counter<long> _audit;
 
     public EngineMeter(IMeterFactory meters)
     {
@@ -23,6 +24,7 @@ public sealed class EngineMeter
         _lost = meter.CreateCounter<long>("jobhub.attempts.lost", "{attempt}", "Attempts given back because a lease ran out.");
         _claimed = meter.CreateCounter<long>("jobhub.tasks.claimed", "{task}", "Tasks given to workers.");
         _faults = meter.CreateCounter<long>("jobhub.upkeep.faults", "{fault}", "Upkeep steps that failed and run again.");
+        _audit = meter.CreateCounter<long>("jobhub.audit.lost", "{row}", "Audit rows that could not be written.");
     }
 
     /// <summary>Late results refused since the process started.</summary>
@@ -41,6 +43,8 @@ public sealed class EngineMeter
     public void Lost(int attempts) => _lost.Add(attempts);
 
     public void Claimed(int tasks) => _claimed.Add(tasks);
+
+    public void AuditLost(int rows) => _audit.Add(rows);
 
     public void UpkeepFault(string step) => _faults.Add(1, new KeyValuePair<string, object?>("step", step));
 }

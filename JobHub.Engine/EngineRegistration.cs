@@ -56,6 +56,7 @@ public static class EngineRegistration
         services.AddOptions<RetryOptions>().BindConfiguration("JobHub:Retry").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Wakeups>().AddSingleton<EngineMeter>().AddSingleton<RequirementClasses>();
         services.AddSingleton<Accounts.ProjectRights>().AddSingleton<Accounts.JobProjects>().AddSingleton<Accounts.AccountStore>().AddSingleton<Accounts.TokenStore>();
+        services.AddSingleton<Accounts.Passwords>().AddSingleton<Accounts.SignIns>().AddSingleton<Auditing.AuditLog>();
         services.AddSingleton<Accounts.TokenUse>().AddHostedService(static provider => provider.GetRequiredService<Accounts.TokenUse>());
         services.AddSingleton<Projects.ProjectStore>().AddSingleton<Projects.DatasetStore>().AddSingleton<Projects.DatasetSnapshot>().AddSingleton<Projects.DatasetUploads>();
         services.AddOptions<Projects.TypingOptions>().BindConfiguration("JobHub:Projects").ValidateDataAnnotations().ValidateOnStart();

@@ -79,6 +79,29 @@ public sealed class AccountStore(NpgsqlDataSource database)
         return await command.ExecuteNonQueryAsync(ct) > 0;
     }
 
+    /// <summary>Whom a provider's subject is here: his account, made at first sight as a member. Never somebody else's, whatever the provider calls him.</summary>
+    /// <param name="wanted">What he would be called; another name when it is taken.</param>
+    public async Task<Account> OfProviderAsync(string provider, string subject, string wanted, CancellationToken ct)
+    {
+        var name = AccountNames.From(wanted);
+        for (var attempt = 1; ; attempt++)
+        {
+            await using (var find = database.CreateCommand($"SELECT {Columns} FROM account WHERE provider = $1 AND subject = $2"))
+            {
+                find.Parameters.AddWithValue(provider);
+                find.Parameters.AddWithValue(subject);
+                if (await OneAsync(find, ct) is { } known) return known;
+            }
+
+            await using var make = database.CreateCommand($"INSERT INTO account (name, role, provider, subject) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING {Columns}");
+            make.Parameters.AddWithValue(attempt switch { 1 => name, < 5 => $"{name}-{attempt}", _ => $"{name}-{Guid.NewGuid().ToString("N")[..12]}" });
+            make.Parameters.AddWithValue((short)AccountRole.Member);
+            make.Parameters.AddWithValue(provider);
+            make.Parameters.AddWithValue(subject);
+            if (await OneAsync(make, ct) is { } made) return made;
+        }
+    }
+
     private static async Task<Account?> OneAsync(NpgsqlCommand command, CancellationToken ct)
     {
         await using var reader = await command.ExecuteReaderAsync(ct);

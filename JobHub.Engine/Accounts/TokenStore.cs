@@ -6,7 +6,11 @@ namespace JobHub.Engine.Accounts;
 
 /// <summary>What a new token is to be.</summary>
 /// <param name="Lifetime">Null: it does not expire.</param>
-public sealed record NewToken(long Account, TokenKind Kind, string Name, string[] Scopes, string? Project, TimeSpan? Lifetime);
+public sealed record NewToken(long Account, TokenKind Kind, string Name, string[] Scopes, string? Project, TimeSpan? Lifetime)
+{
+    /// <summary>The account's password must still be this one's; null: whatever it is.</summary>
+    public string? PasswordHash { get; init; }
+}
 
 /// <summary>Access tokens. Whether one is valid is asked of the database each time, so that a revoked one is refused at once.</summary>
 public sealed class TokenStore(NpgsqlDataSource database)
@@ -39,7 +43,7 @@ public sealed class TokenStore(NpgsqlDataSource database)
         var (id, token) = (Guid.CreateVersion7(), TokenText.New());
         // The account is locked against its own disabling, which ends the tokens that it sees.
         await using var command = database.CreateCommand("""
-            WITH owner AS (SELECT number, name FROM account WHERE number = $2 AND disabled_at IS NULL FOR SHARE)
+            WITH owner AS (SELECT number, name FROM account WHERE number = $2 AND disabled_at IS NULL AND ($9 IS NULL OR password_hash = $9) FOR SHARE)
             INSERT INTO access_token (id, account, hash, kind, name, scopes, project, expires_at)
             SELECT $1, owner.number, $3, $4, $5, $6, $7, clock_timestamp() + $8 FROM owner
             RETURNING created_at, expires_at, (SELECT name FROM owner)
@@ -52,6 +56,7 @@ public sealed class TokenStore(NpgsqlDataSource database)
         command.Parameters.AddWithValue(wanted.Scopes);
         command.Parameters.Add(new() { Value = (object?)wanted.Project ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         command.Parameters.Add(new() { Value = (object?)wanted.Lifetime ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Interval });
+        command.Parameters.Add(new() { Value = (object?)wanted.PasswordHash ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         return (token, new(id, reader.GetString(2), wanted.Kind, wanted.Name, wanted.Scopes, wanted.Project, reader.GetFieldValue<DateTimeOffset>(0), Time(reader, 1), null, null));
@@ -70,6 +75,16 @@ public sealed class TokenStore(NpgsqlDataSource database)
         command.Parameters.AddWithValue(limit);
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) yield return Read(reader);
+    }
+
+    /// <summary>One token, whoever's it is; null when there is none.</summary>
+    public async Task<(AccessToken Token, long Account)?> GetAsync(Guid id, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand(
+            $"SELECT {Columns}, t.account FROM access_token t CROSS JOIN LATERAL (SELECT name FROM account WHERE number = t.account OFFSET 0) a WHERE t.id = $1");
+        command.Parameters.AddWithValue(id);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        return await reader.ReadAsync(ct) ? (Read(reader), reader.GetInt64(10)) : null;
     }
 
     /// <summary>Ends a token. False when there is none, or it is not of this account (null: of anybody). One that has ended already stays as it is.</summary>

@@ -55,6 +55,7 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
         rows += await RepeatAsync("delete from idempotency where (caller, key) in (select caller, key from idempotency where created_at < clock_timestamp() - $1 limit $2)",
             options.Value.IdempotencyKeys, ct);
         rows += await RepeatAsync("delete from worker_session where id in (select id from worker_session where ended_at < clock_timestamp() - $1 limit $2)", options.Value.Jobs, ct);
+        rows += await RepeatAsync("delete from access_token where id in (select id from access_token where expires_at < clock_timestamp() - $1 limit $2)", options.Value.Jobs, ct);
         var result = new RetentionResult(jobs, rows, objects, kept);
         logger.Retained(result.Jobs, result.Rows, result.Objects, result.Kept);
         return result;

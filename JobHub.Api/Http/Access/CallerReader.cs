@@ -3,7 +3,7 @@ using JobHub.Engine.Accounts;
 namespace JobHub.Api.Http.Access;
 
 /// <summary>Whom a request's token belongs to: the files' tokens from memory, all others by their hash from the database, each time anew.</summary>
-public sealed class CallerReader(BearerTokens files, TokenStore tokens, TokenUse use)
+public sealed class CallerReader(BearerTokens files, TokenStore tokens, TokenUse use, ProviderTokens providers)
 {
     /// <summary>Reads the Authorization header.</summary>
     /// <exception cref="Npgsql.NpgsqlException">Nobody knows whether the token is good: the caller is told to try again, not that it is bad.</exception>
@@ -12,10 +12,24 @@ public sealed class CallerReader(BearerTokens files, TokenStore tokens, TokenUse
         ArgumentNullException.ThrowIfNull(context);
         var read = files.Read(context.Request);
         if (read.Check != TokenCheck.Unknown || BearerTokens.TokenOf(context.Request) is not { } token) return read;
-        if (await tokens.FindAsync(TokenText.Hash(token), context.RequestAborted) is not (var owner, var due)) return read;
-        if (due) use.Note(owner.Token);
-        return (TokenCheck.Known, Of(owner));
+        if (await tokens.FindAsync(TokenText.Hash(token), context.RequestAborted) is (var owner, var due))
+        {
+            if (due) use.Note(owner.Token);
+            return (TokenCheck.Known, Of(owner));
+        }
+
+        // Somebody else's token, where one is taken.
+        if (!context.Request.Path.StartsWithSegments("/projects") || context.Request.Query["provider"] is not [{ Length: > 0 } provider]) return read;
+        return await providers.AccountAsync(provider, token, context.RequestAborted) is { } account ? (TokenCheck.Known, Of(account)) : read;
     }
+
+    /// <summary>By a provider's token nobody administers the hub: it may have been given to any program.</summary>
+    private static Caller Of(Account account) => new(account.Name, account.Role switch
+    {
+        AccountRole.Admin or AccountRole.Member => CallerRole.Member,
+        AccountRole.Worker => CallerRole.Worker,
+        _ => CallerRole.Viewer,
+    }) { Account = account.Number };
 
     private static Caller Of(TokenOwner owner) => new(owner.Name, RoleOf(owner)) { Account = owner.Account, Token = owner.Token, Project = owner.Project };
 

@@ -16,6 +16,7 @@ create table access_token (
     created_at timestamptz not null default now(), expires_at timestamptz, last_used_at timestamptz, revoked_at timestamptz
 );
 create index access_token_account on access_token (account, id desc);
+create index access_token_expiry on access_token (expires_at) where expires_at is not null;
 
 -- A job's project is the id here; ids that nobody made a project of are the developer's and the administrator's own. visibility: 0 private, 1 public.
 create table project (
@@ -35,7 +36,9 @@ create table audit (
     caller text not null, account bigint, token uuid, action text not null, kind text not null, object text not null, project text, address text,
     details jsonb not null default '{}'
 );
-create index audit_object on audit (kind, object, id desc);
+create index audit_object on audit (object, id desc);
+create index audit_kind on audit (kind, id desc);
+create index audit_project on audit (project, id desc) where project is not null;
 create index audit_caller on audit (caller, id desc);
 create function audit_is_append_only() returns trigger language plpgsql as $$ begin raise exception 'audit rows are not changed'; end $$;
 create trigger audit_append_only before update or delete or truncate on audit for each statement execute function audit_is_append_only();
