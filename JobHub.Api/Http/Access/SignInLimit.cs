@@ -50,14 +50,16 @@ public sealed class SignInLimit(IOptions<SignInOptions> options, TimeProvider cl
     /// <summary>An attempt under way.</summary>
     public sealed class Attempt
     {
-        internal required SignInLimit Limit { get; init; }
+        private readonly SignInLimit limit;
 
-        internal required string[] Keys { get; init; }
+        internal Attempt(SignInLimit limit, string[] keys, long at) => (this.limit, Keys, At) = (limit, keys, at);
 
-        internal required long At { get; init; }
+        internal string[] Keys { get; }
+
+        internal long At { get; }
 
         /// <summary>It was no failure.</summary>
-        public void Succeeded() => Limit.TakeBack(this);
+        public void Succeeded() => limit.TakeBack(this);
     }
 
     /// <summary>Begins an attempt.</summary>
@@ -88,7 +90,7 @@ public sealed class SignInLimit(IOptions<SignInOptions> options, TimeProvider cl
             }
         }
 
-        return new() { Limit = this, Keys = keys, At = now };
+        return new(this, keys, now);
     }
 
     private static RefusedException Refusal(TimeSpan wait)
