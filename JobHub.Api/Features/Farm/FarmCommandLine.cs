@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Trees;
 using JobHub.Engine.Workers;
@@ -68,7 +69,9 @@ public static class FarmCommandLine
         var hash = SHA256.HashData(Encoding.UTF8.GetBytes(request.QueryString.Value ?? ""));
         await access.CheckAsync(context, [job.Parent], writes: true, ct);
         await access.CheckAsync(context, [.. job.Dependencies], writes: false, ct);
-        return await trees.CreateAsync([job], new Submission(Caller.Of(context).Name, IdempotencyKey.Of(request), hash, Project.Of(request)), ct);
+        var made = await trees.CreateAsync([job], new Submission(Caller.Of(context).Name, IdempotencyKey.Of(request), hash, Project.Of(request)), ct);
+        if (made is TreeResult.Done done) AuditNote.Objects(context, done.Ids);
+        return made;
     }
 
     private static NewTreeJob ReadJob(HttpRequest request)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Trees;
 using JobHub.Engine.Workers;
@@ -63,6 +64,7 @@ public static class FarmJobEndpoints
         {
             if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
             await access.CheckAsync(context, ids, writes: true, ct);
+            AuditNote.Objects(context, ids);
             return (await change(trees, ids, Caller.Of(context).Name, ct)).Answer();
         })
             .WithBody("Ids of jobs.", IdsExample).WithSummary(summary).Produces<int>().ProducesProblem(400).ProducesProblem(404).ProducesProblem(409);
@@ -117,6 +119,7 @@ public static class FarmJobEndpoints
         var made = await trees.CreateAsync(jobs, new Submission(Caller.Of(context).Name, key, body.Hash, project), ct);
         // A key of another family's submission with the very same body made no farm jobs.
         if (made is TreeResult.Done { Ids.Count: 0 }) return Problems.KeyReused();
+        if (made is TreeResult.Done all) AuditNote.Objects(context, all.Ids);
         return made.Answer(done => many ? TypedResults.Ok(done.Ids) : TypedResults.Ok(done.Ids[0]));
     }
 
@@ -134,6 +137,7 @@ public static class FarmJobEndpoints
             }
         }
 
+        AuditNote.Objects(context, [.. edits.Select(static edit => edit.Id)]);
         return (await trees.EditAsync(edits, Caller.Of(context).Name, ct)).Answer();
     }
 
@@ -141,6 +145,7 @@ public static class FarmJobEndpoints
     {
         if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
         await access.CheckAsync(context, ids, writes: true, ct);
+        AuditNote.Objects(context, ids);
         return (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer();
     }
 

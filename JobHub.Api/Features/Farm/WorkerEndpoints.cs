@@ -1,6 +1,7 @@
 using System.Text.Json;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Workers;
 
 namespace JobHub.Api.Features.Farm;
@@ -30,13 +31,21 @@ public static class WorkerEndpoints
         route.WithBody("Names of workers.", NamesExample).WithSummary(summary).Produces<int>().ProducesProblem(400).ProducesProblem(404);
 
     private static Func<HttpContext, WorkerDirectory, CancellationToken, Task<IResult>> Calling(Func<WorkerDirectory, IReadOnlyCollection<string>, string, CancellationToken, Task<WorkerResult>> call) =>
-        async (context, directory, ct) => await FarmBody.ReadAsync(context.Request, FarmTokens.Names, ct) is { Value: { Length: > 0 } names }
-            ? Answer(await call(directory, names, Caller.Of(context).Name, ct)) : FarmEndpoints.One();
+        async (context, directory, ct) =>
+        {
+            if (await FarmBody.ReadAsync(context.Request, FarmTokens.Names, ct) is not { Value: { Length: > 0 } names }) return FarmEndpoints.One();
+            AuditNote.Objects(context, names);
+            return Answer(await call(directory, names, Caller.Of(context).Name, ct));
+        };
 
     private static async Task<IResult> ListAsync(WorkerDirectory directory, CancellationToken ct) => TypedResults.Ok((await directory.ListAsync(ct)).Select(WorkerMapping.ToWire));
 
-    private static async Task<IResult> EditAsync(HttpContext context, WorkerDirectory directory, CancellationToken ct) =>
-        await FarmBody.ReadAsync(context.Request, ReadEdits, ct) is { Value: { Count: > 0 } edits } ? Answer(await directory.EditAsync(edits, Caller.Of(context).Name, ct)) : FarmEndpoints.One();
+    private static async Task<IResult> EditAsync(HttpContext context, WorkerDirectory directory, CancellationToken ct)
+    {
+        if (await FarmBody.ReadAsync(context.Request, ReadEdits, ct) is not { Value: { Count: > 0 } edits }) return FarmEndpoints.One();
+        AuditNote.Objects(context, edits.Keys);
+        return Answer(await directory.EditAsync(edits, Caller.Of(context).Name, ct));
+    }
 
     private static Dictionary<string, WorkerEdit> ReadEdits(ref Utf8JsonReader reader)
     {

@@ -1,4 +1,5 @@
 using JobHub.Api.Http;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Artifacts;
 using JobHub.Engine.Protocol;
 using JobHub.ServiceDefaults;
@@ -73,6 +74,7 @@ public static class ArtifactEndpoints
             }
 
             if (staged is null || name is null) throw new RefusedException(400, "missing-field", "The form needs a file in its field 'program'.", "program");
+            AuditNote.Of(context).Object = name;
             return TypedResults.Ok(MapReduceMapping.ToWire(await artifacts.PublishAsync(name, type ?? ProgramType.Executable, staged, ct)));
         }
         finally

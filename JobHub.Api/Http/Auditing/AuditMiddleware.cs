@@ -49,11 +49,12 @@ public sealed class AuditMiddleware(RequestDelegate next, AuditLog log, JobProje
         var parameters = context.GetEndpoint() is RouteEndpoint endpoint ? endpoint.RoutePattern.Parameters.Select(static p => p.Name).ToArray() : [];
         var ended = pattern.TrimEnd('/').EndsWith('}');
         if (ended && parameters.Length > 0) return RouteText.Of(context, parameters[^1]);
-        if (context.Response.Headers.Location is [{ Length: > 0 } location] && location.Split('?')[0].TrimEnd('/').Split('/')[^1] is { Length: > 0 } made
-            && context.Response.StatusCode is StatusCodes.Status201Created or StatusCodes.Status202Accepted && parameters.Length == 0) return Uri.UnescapeDataString(made);
-        if (parameters.Length > 0) return RouteText.Of(context, parameters[^1]);
         var query = context.Request.Query;
-        return query["path"].FirstOrDefault() ?? query["id"].FirstOrDefault() ?? "";
+        if (parameters.Length == 0 && (query["path"].FirstOrDefault() ?? query["id"].FirstOrDefault()) is { Length: > 0 } asked) return asked;
+        // Of what was made below something the id is the new one's; a verb's answer leads back to the thing itself.
+        if (context.Response.Headers.Location is [{ Length: > 0 } location] && (context.Response.StatusCode == StatusCodes.Status201Created || parameters.Length == 0)
+            && location.Split('?')[0].TrimEnd('/').Split('/')[^1] is { Length: > 0 } made) return Uri.UnescapeDataString(made);
+        return parameters.Length > 0 ? RouteText.Of(context, parameters[^1]) : "";
     }
 
     private async ValueTask<string?> ProjectOfAsync(HttpContext context, string pattern)

@@ -3,6 +3,8 @@ namespace JobHub.Api.Http.Auditing;
 /// <summary>What a handler knows better than the address of its request says. Never a body, a token, a password or a key.</summary>
 public sealed class AuditNote
 {
+    private const int Named = 10;
+
     /// <summary>The id of what was made or changed.</summary>
     public string? Object { get; set; }
 
@@ -27,6 +29,7 @@ public sealed class AuditNote
         return note;
     }
 
-    /// <summary>Says which objects a request was about, where its body named them or its answer does.</summary>
-    public static void Objects<T>(HttpContext context, IEnumerable<T> ids) => Of(context).Object = string.Join(',', ids);
+    /// <summary>Says which objects a request was about, where its body named them or its answer does; of many the first.</summary>
+    public static void Objects<T>(HttpContext context, IReadOnlyCollection<T> ids) =>
+        Of(context).Object = string.Join(',', ids.Take(Named)) + (ids.Count > Named ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $" and {ids.Count - Named} more") : "");
 }
