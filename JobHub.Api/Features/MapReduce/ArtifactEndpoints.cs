@@ -74,7 +74,7 @@ public static class ArtifactEndpoints
             }
 
             if (staged is null || name is null) throw new RefusedException(400, "missing-field", "The form needs a file in its field 'program'.", "program");
-            AuditNote.Of(context).Object = name;
+            AuditNote.Of(request.HttpContext).Object = name;
             return TypedResults.Ok(MapReduceMapping.ToWire(await artifacts.PublishAsync(name, type ?? ProgramType.Executable, staged, ct)));
         }
         finally
