@@ -5,7 +5,7 @@ using JobHub.Testing;
 
 namespace JobHub.AppHost.Tests;
 
-/// <summary>The tour of README.md is executed as it stands there; only the hub's address is another one.</summary>
+/// <summary>The tour of README.md is executed as it stands there; only the hub's address and data folder are others.</summary>
 public sealed partial class ReadmeTourTests
 {
     [Fact]
@@ -13,7 +13,7 @@ public sealed partial class ReadmeTourTests
     {
         await using var hub = await HubProcess.StartAsync();
 
-        var steps = await RunAsync(Blocks(), hub.Api.ToString().TrimEnd('/'));
+        var steps = await RunAsync(Blocks(), hub);
 
         Assert.All(steps, step => Assert.True(step.ExitCode == 0, $"{step.Block}\nended with {step.ExitCode}:\n{step.Output}"));
         string Shown(string command) => Assert.Single(steps, s => s.Block.Contains(command, StringComparison.Ordinal)).Output;
@@ -37,6 +37,10 @@ public sealed partial class ReadmeTourTests
         Assert.Contains("\"state\":\"PENDING\"", shot);
         Assert.Matches("\"state\":\"FINISHED\".*\"total_finished\":3", shot);
         Assert.Contains("composed\\n", shot);
+        var tree = Shown("goeburst");
+        Assert.Contains("\"profiles\":6", tree);
+        Assert.Matches(@"\(.*\)1;\n", tree);
+        Assert.Contains("<svg", tree);
         Assert.Contains("\"type\":\"urn:jobhub:input-not-found\"", Shown("/no/such/file.txt"));
     }
 
@@ -48,7 +52,7 @@ public sealed partial class ReadmeTourTests
     }
 
     /// <summary>All blocks in one shell, as a reader types them; each one's last exit code and what it printed. curl's 28 is a stream that was cut as asked.</summary>
-    private static async Task<List<(string Block, int ExitCode, string Output)>> RunAsync(string[] blocks, string hub)
+    private static async Task<List<(string Block, int ExitCode, string Output)>> RunAsync(string[] blocks, HubProcess hub)
     {
         Assert.True(blocks.Length >= 8, $"The tour has {blocks.Length} blocks.");
         var mark = Guid.NewGuid().ToString("N");
@@ -58,7 +62,8 @@ public sealed partial class ReadmeTourTests
         {
             WorkingDirectory = Repository, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false,
         };
-        start.Environment["HUB"] = hub;
+        start.Environment["HUB"] = hub.Api.ToString().TrimEnd('/');
+        start.Environment["DATA"] = hub.DataFolder;
         start.Environment["LC_ALL"] = "C";
         using var bash = Process.Start(start)!;
         var output = bash.StandardOutput.ReadToEndAsync();
