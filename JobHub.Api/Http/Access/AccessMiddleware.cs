@@ -37,8 +37,9 @@ public sealed class AccessMiddleware(RequestDelegate next, CallerReader callers,
         // Paths without a route, and wrong methods, are told apart by the router; they reach nothing.
         var pattern = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText;
         var policy = context.GetEndpoint() is RouteEndpoint ? RoutePolicies.Of(pattern) : RoutePolicy.Public;
+        // Whoever calls: no database is asked, so that a probe is answered without one.
+        if (policy is RoutePolicy.Public) return (null, Caller.Anonymous);
         var (check, caller) = await callers.ReadAsync(context);
-        if (policy is RoutePolicy.Public) return (null, caller ?? Caller.Anonymous);
         if (check == TokenCheck.Unknown) return (TokenUnknown, Caller.Anonymous);
         if (caller is not null) return (policy is { } known && RoutePolicies.Allows(known, caller.Role, RoutePolicies.Writes(context.Request.Method, pattern)) ? null : RoleRefused, caller);
         if (policy is RoutePolicy.FarmWorkers && !development.Open) return (formWorkers.Objection(context), Caller.Anonymous);
