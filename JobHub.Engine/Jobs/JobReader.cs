@@ -19,17 +19,17 @@ public sealed class JobReader(NpgsqlDataSource database)
                least(j.started_at, d.started_at, h.leased_at), j.ended_at, j.details::text, j.error::text,
                j.maps + j.reduces + j.commands + j.analyses, j.blocked + coalesce(d.blocked, 0), coalesce(h.leased, 0), coalesce(h.running, 0),
                j.succeeded + coalesce(d.succeeded, 0), j.failed + coalesce(d.failed, 0), j.canceled + coalesce(d.canceled, 0), j.skipped + coalesce(d.skipped, 0),
-               j.counters::text, d.counters, j.name
+               j.counters::text, d.counters, j.name, coalesce(h.progress, 0)
         FROM job j
         LEFT JOIN LATERAL (
             SELECT sum(blocked)::int AS blocked, sum(succeeded)::int AS succeeded, sum(failed)::int AS failed, sum(canceled)::int AS canceled,
                    sum(skipped)::int AS skipped, min(started_at) AS started_at, array_agg(counters::text) FILTER (WHERE counters IS NOT NULL) AS counters
             FROM ledger WHERE ledger.job = j.number AND position IS NULL) d ON true
         LEFT JOIN (
-            SELECT task_id >> 20 AS number, count(*) FILTER (WHERE state = 2)::int AS leased, count(*) FILTER (WHERE state = 3)::int AS running, min(leased_at) AS leased_at
+            SELECT task_id >> 20 AS number, count(*) FILTER (WHERE state = 2)::int AS leased, count(*) FILTER (WHERE state = 3)::int AS running, min(leased_at) AS leased_at, max(progress) AS progress
             FROM (
                 -- A task with two attempts is one task, and none once it has ended: the loser may still be in its grace.
-                SELECT l.task_id, max(l.state) AS state, min(l.leased_at) AS leased_at FROM live l
+                SELECT l.task_id, max(l.state) AS state, min(l.leased_at) AS leased_at, max(l.progress) AS progress FROM live l
                 WHERE l.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM task t WHERE t.id = l.task_id AND t.state > 3) GROUP BY l.task_id) held
             GROUP BY 1) h ON h.number = j.number
         """;
@@ -294,7 +294,7 @@ public sealed class JobReader(NpgsqlDataSource database)
             State = state, Paused = paused, CreatedAt = reader.GetFieldValue<DateTimeOffset>(11), StartedAt = startedAt, EndedAt = Time(reader, 13),
             Details = reader.GetString(14), Error = Json<JobError>(reader, 15),
             Tasks = new(reader.GetInt32(16), reader.GetInt32(17), leased, running, reader.GetInt32(20), reader.GetInt32(21), reader.GetInt32(22), reader.GetInt32(23)),
-            Counters = counters,
+            Counters = counters, Reached = reader.GetFloat(27),
         };
     }
 

@@ -25,8 +25,11 @@ public sealed record JobView
     public required string Details { get; init; }
     public JobError? Error { get; init; }
     public required TaskCounts Tasks { get; init; }
-    /// <summary>0..1: ended tasks of all.</summary>
-    public double Progress => Tasks.Total == 0 ? (State.IsTerminal ? 1 : 0) : (double)Tasks.Succeeded / Tasks.Total;
+    /// <summary>0..1: how far the running task says it is that says most.</summary>
+    public double Reached { get; init; }
+    /// <summary>0..1: ended tasks of all; of an analysis, which is one task, what that says.</summary>
+    public double Progress => Tasks.Total == 0 ? (State.IsTerminal ? 1 : 0)
+        : Family == JobFamily.Projects && Tasks.Succeeded == 0 ? Reached : (double)Tasks.Succeeded / Tasks.Total;
     /// <summary>Where a job that has not ended stands.</summary>
     public JobStage Stage => State == JobState.Canceling || Tasks.Running > 0 ? JobStage.Running
         : Tasks.Leased > 0 ? JobStage.Starting

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using JobHub.Web.SignIn;
 
 namespace JobHub.Web.Client;
@@ -76,10 +75,10 @@ public sealed class HubAccounts(HttpClient http)
 }
 
 /// <summary>A session of the hub; the token never leaves the dashboard but inside the sealed cookie.</summary>
-public sealed record HubSession(string Token, [property: JsonPropertyName("expires_at")] DateTimeOffset? ExpiresAt, HubUser User);
+public sealed record HubSession(string Token, DateTimeOffset? ExpiresAt, HubUser User);
 
 /// <summary>Who is signed in.</summary>
 public sealed record HubUser(string Name, string? Role)
 {
-    [JsonPropertyName("expires_at")] public DateTimeOffset? ExpiresAt { get; init; }
+    public DateTimeOffset? ExpiresAt { get; init; }
 }

@@ -64,6 +64,14 @@ internal sealed class WorkerDouble : IAsyncDisposable
         client.Dispose();
     }
 
+    /// <summary>Renews the lease of an attempt that has begun, and says how far it is.</summary>
+    public async Task RenewAsync(AttemptSpec attempt, double fraction)
+    {
+        var request = new RenewRequest([attempt.Token], [attempt.Token], [new(attempt.Token, fraction, null, null)], 0, 0);
+        using var answer = await client.PostAsync($"/agent/v1/sessions/{session}/renew", JsonSerializer.Serialize(request, EngineJson.Default.RenewRequest).AsJson());
+        answer.EnsureSuccessStatusCode();
+    }
+
     /// <summary>What the program has printed since the last call, while it runs.</summary>
     public async Task PrintAsync(AttemptSpec attempt, long offset, byte[] bytes)
     {

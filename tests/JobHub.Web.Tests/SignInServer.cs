@@ -69,7 +69,7 @@ internal sealed class SignInServer : IAsyncDisposable
     {
         var token = Convert.ToHexString(RandomNumberGenerator.GetBytes(32));
         Sessions[token] = true;
-        return Results.Json(new { token, expires_at = TimeProvider.System.GetUtcNow().AddHours(1), user = new { name = "ada", role = "member" } });
+        return Results.Json(new { token, expiresAt = TimeProvider.System.GetUtcNow().AddHours(1), user = new { name = "ada", role = "member" } });
     }
 
     private IResult Authorize(HttpContext context)

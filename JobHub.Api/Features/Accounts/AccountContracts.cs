@@ -1,5 +1,3 @@
-using System.Text.Json.Serialization;
-
 namespace JobHub.Api.Features.Accounts;
 
 /// <summary>A new user. Role: viewer, member (without a word), admin or worker. Without a password he is known by tokens only.</summary>
@@ -29,7 +27,6 @@ public sealed record UserPage(IReadOnlyList<UserWire> Items, string? Next);
 public sealed record MeWire(string Name, string Role, string? Project, UserWire? User, TokenWire? Token)
 {
     /// <summary>When the token ends.</summary>
-    [JsonPropertyName("expires_at")]
     public DateTimeOffset? ExpiresAt => Token?.ExpiresAt;
 }
 
@@ -82,7 +79,7 @@ public sealed record ProviderSignInWire
 }
 
 /// <summary>A session: its token is sent as <c>Authorization: Bearer</c> until it expires or is signed out.</summary>
-public sealed record SessionWire(string Token, [property: JsonPropertyName("expires_at")] DateTimeOffset ExpiresAt, UserWire User);
+public sealed record SessionWire(string Token, DateTimeOffset ExpiresAt, UserWire User);
 
 /// <summary>A row of the audit.</summary>
 public sealed record AuditWire(

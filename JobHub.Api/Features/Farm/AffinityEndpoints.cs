@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using JobHub.Api.Http;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Trees;
 using JobHub.Engine.Workers;
 
@@ -44,6 +45,7 @@ public static class AffinityEndpoints
     private static async Task<IResult> SetAsync(HttpContext context, AffinitySlots slots, CancellationToken ct)
     {
         if (await FarmBody.ReadAsync(context.Request, ReadNames, ct) is not { Value: { Count: > 0 } names }) return FarmEndpoints.One();
+        AuditNote.Objects(context, names.Keys);
         return await slots.SetAsync(names, ct) switch
         {
             SlotResult.Done => FarmEndpoints.One(),

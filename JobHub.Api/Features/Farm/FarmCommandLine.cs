@@ -111,7 +111,7 @@ public static class FarmCommandLine
         context.Response.Headers.CacheControl = "no-store";
         var ids = Ids("id", string.Join(',', context.Request.Query["id"].AsEnumerable()));
         if (ids.Length == 0) throw SubmitFields.Missing("id");
-        await access.CheckAsync(context, ids, writes: true, ct);
+        await access.CheckChangeAsync(context, ids, [], ct);
         return (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer();
     }
 

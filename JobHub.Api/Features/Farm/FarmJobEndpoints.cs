@@ -63,8 +63,7 @@ public static class FarmJobEndpoints
         jobs.MapPost(path, async (HttpContext context, JobTrees trees, FarmAccess access, CancellationToken ct) =>
         {
             if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
-            await access.CheckAsync(context, ids, writes: true, ct);
-            AuditNote.Objects(context, ids);
+            await access.CheckChangeAsync(context, ids, [], ct);
             return (await change(trees, ids, Caller.Of(context).Name, ct)).Answer();
         })
             .WithBody("Ids of jobs.", IdsExample).WithSummary(summary).Produces<int>().ProducesProblem(400).ProducesProblem(404).ProducesProblem(409);
@@ -126,7 +125,7 @@ public static class FarmJobEndpoints
     private static async Task<IResult> EditAsync(HttpContext context, JobTrees trees, TreeReader reader, CommandRules rules, FarmAccess access, CancellationToken ct)
     {
         if (await FarmBody.ReadAsync(context.Request, FarmJobFields.ReadEdits, ct) is not { Value: { Count: > 0 } edits }) return FarmEndpoints.One();
-        await access.CheckAsync(context, [.. edits.SelectMany(static edit => (long[])[edit.Id, edit.Parent ?? 0])], writes: true, ct);
+        await access.CheckChangeAsync(context, [.. edits.Select(static edit => edit.Id)], [.. edits.Select(static edit => edit.Parent ?? 0)], ct);
         await access.CheckAsync(context, [.. edits.SelectMany(static edit => edit.Dependencies ?? [])], writes: false, ct);
         if (!rules.AllowAll)
         {
@@ -137,15 +136,13 @@ public static class FarmJobEndpoints
             }
         }
 
-        AuditNote.Objects(context, [.. edits.Select(static edit => edit.Id)]);
         return (await trees.EditAsync(edits, Caller.Of(context).Name, ct)).Answer();
     }
 
     private static async Task<IResult> DeleteAsync(HttpContext context, JobTrees trees, FarmAccess access, CancellationToken ct)
     {
         if (await FarmBody.ReadAsync(context.Request, FarmTokens.BodyOfIds, ct) is not { Value: { Length: > 0 } ids }) return FarmEndpoints.One();
-        await access.CheckAsync(context, ids, writes: true, ct);
-        AuditNote.Objects(context, ids);
+        await access.CheckChangeAsync(context, ids, [], ct);
         return (await trees.DeleteAsync(ids, Caller.Of(context).Name, ct)).Answer();
     }
 

@@ -1,5 +1,6 @@
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Projects;
 
@@ -49,6 +50,7 @@ internal static class ProjectJobEndpoints
             {
                 case SubmitResult.Accepted accepted when await reader.FindAsync(project, accepted.Id, ct) is { } job:
                     var id = job.Id.ToString();
+                    AuditNote.Of(context).Object = id;
                     return TypedResults.Accepted($"/projects/{Uri.EscapeDataString(project)}/jobs/{id}", new SubmittedProjectJobWire(id, job.Details.Analysis.ToString()));
                 case SubmitResult.InputDeleted:
                     return Problems.NotFound("dataset-not-found", "The dataset or the inference was deleted meanwhile.");

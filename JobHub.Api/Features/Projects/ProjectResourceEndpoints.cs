@@ -1,5 +1,6 @@
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Accounts;
 using JobHub.Engine.Projects;
 using JobHub.ServiceDefaults;
@@ -36,6 +37,7 @@ internal static class ProjectResourceEndpoints
         var members = await CheckAsync(body, projects, ct) ?? [];
         if (caller.Account is { } creator && !members.Contains(creator)) members = [.. members, creator];
         var id = await projects.CreateAsync(body.Name.Trim(), body.Description ?? "", body.Visibility == "public", caller.Account, members, ct);
+        AuditNote.Of(context).Project = id;
         return TypedResults.Created($"/projects/{id}", new MadeWire(id));
     }
 

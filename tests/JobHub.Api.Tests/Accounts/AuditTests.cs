@@ -81,6 +81,44 @@ public sealed class AuditTests(HubFixture fixture)
     }
 
     [Fact]
+    public async Task Change_OfWhatTheAnswerOrTheBodyNames_HasItAsItsObject()
+    {
+        var account = await Hub.AccountAsync(AccountRole.Admin);
+        using var client = Hub.NewClient((await Hub.TokenAsync(account)).Token);
+        async Task<string> MadeAsync(string path, HttpContent body, string id = "id") => (string)(await (await client.PostAsync(path, body)).JsonAsync())[id]!;
+        var project = await MadeAsync("/projects", """{"name":"audited"}""".AsJson());
+        var dataset = await MadeAsync($"/projects/{project}/datasets", """{"description":""}""".AsJson());
+        (await client.PutAsync($"/projects/{project}/datasets/{dataset}/profiles/files", new StringContent("ST\ta\n1\t1\n2\t2\n"))).EnsureSuccessStatusCode();
+        var job = await MadeAsync($"/projects/{project}/jobs", $$"""{"analysis":"inference","algorithm":"goeburst","parameters":["{{dataset}}",1]}""".AsJson(), "job_id");
+        var inference = await MadeAsync($"/projects/{project}/datasets/{dataset}/inferences", new StringContent("(2:1)1;"));
+        var other = await Hub.AccountAsync(AccountRole.Member);
+        await client.PutAsync($"/projects/{project}/users/{other.Name}", null);
+        await client.DeleteAsync($"/projects/{project}/users/{other.Name}");
+        await client.DeleteAsync($"/projects/{project}/jobs/{job}");
+        var first = await (await client.PutAsync($"/api/jobs?project={project}", """{"title":"one"}""".AsJson())).Content.ReadAsStringAsync();
+        var second = await (await client.PutAsync($"/api/jobs?project={project}", """{"title":"two"}""".AsJson())).Content.ReadAsStringAsync();
+        var third = await (await client.PutAsync("/api/jobs", """{"title":"elsewhere"}""".AsJson())).Content.ReadAsStringAsync();
+        await client.PostAsync("/api/pausejobs", $"[{first},{second}]".AsJson());
+        await client.PostAsync("/api/jobs", $$$"""{"{{{first}}}":{"title":"other"}}""".AsJson());
+        await client.PostAsync("/api/startjobs", $"[{first},{third}]".AsJson());
+        await client.GetAsync($"/json/clearjobs?id={first},{second}");
+        await client.PostAsync("/api/affinities", """{"63":"AUDITED"}""".AsJson());
+        await client.PostAsync("/api/affinities", """{"63":""}""".AsJson());
+
+        var rows = (await Log.ReadAsync(new(Caller: account.Name), null, 50, CancellationToken.None)).Rows.Reverse().Select(static row => row.Entry);
+
+        (string, string, string, string?)[] expected =
+        [
+            ("project.create", "project", project, project), ("dataset.create", "dataset", dataset, project), ("dataset.change", "dataset", dataset, project), ("job.submit", "job", job, project),
+            ("inference.create", "inference", inference, project), ("member.add", "user", other.Name, project), ("member.remove", "user", other.Name, project), ("job.cancel", "job", job, project),
+            ("job.submit", "job", first, project), ("job.submit", "job", second, project), ("job.submit", "job", third, "default"),
+            ("job.pause", "job", $"{first},{second}", project), ("job.change", "job", first, project), ("job.resume", "job", $"{first},{third}", null), ("job.delete", "job", $"{first},{second}", project),
+            ("affinity.change", "affinity", "63", null), ("affinity.change", "affinity", "63", null),
+        ];
+        Assert.Equal(expected, rows.Select(static row => (row.Action, row.Kind, row.Object, row.Project)));
+    }
+
+    [Fact]
     public async Task Audit_InPages_IsNewestFirstAndWhole()
     {
         var (caller, kind) = ($"c-{Guid.NewGuid():N}", "thing");

@@ -3,6 +3,10 @@ using System.Text.Json.Nodes;
 using JobHub.Api.Tests.Accounts;
 using JobHub.Engine.Accounts;
 using JobHub.Engine.Attempts;
+using JobHub.Engine.Jobs;
+using JobHub.Testing;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace JobHub.Api.Tests.Projects;
 
@@ -37,6 +41,25 @@ public sealed class ProjectJobTests(HubFixture fixture) : IDisposable
         // It has ended: nothing changes.
         Assert.Equal(HttpStatusCode.NoContent, (await calls.Client.DeleteAsync($"/projects/{project}/jobs/{job}")).StatusCode);
         Assert.True((bool)(await calls.JobAsync(project, job))["completed"]!);
+    }
+
+    [Fact]
+    public async Task Job_ThatRuns_ShowsHowFarItIs_HereAndAtTheHub()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(fixture.Hub);
+        var project = await calls.ProjectAsync();
+        var (job, _) = await calls.SubmittedAsync(project, "inference", "goeburst", await calls.DatasetAsync(project), 3);
+        var attempt = await AnalysisCalls.ClaimAsync(worker, job);
+
+        await worker.RenewAsync(attempt, 0.25);
+
+        Assert.Equal(0.25, (double)(await calls.JobAsync(project, job))["progress"]!);
+        var shown = await calls.GetAsync($"/hub/v1/jobs/{job}");
+        Assert.Equal(("Running", 0.25), ((string)shown["state"]!, (double)shown["progress"]!));
+        Assert.Equal(0.25, (double)(await calls.GetAsync($"/hub/v1/jobs?project={project}"))["items"]![0]!["progress"]!);
+        await worker.AnalyseAsync(attempt);
+        await calls.EndedAsync(project, job);
+        await Eventually.TrueAsync(async () => (double)(await calls.GetAsync($"/hub/v1/jobs/{job}"))["progress"]! == 1, "it has come to its end");
     }
 
     [Theory]
@@ -148,6 +171,35 @@ public sealed class ProjectJobTests(HubFixture fixture) : IDisposable
             await (await calls.Client.DeleteAsync($"/projects/{project}/jobs/{unknown}")).IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
             await (await calls.Client.GetAsync($"/projects/{project}/jobs/{unknown}")).IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
         }
+    }
+
+    [Fact]
+    public async Task Analysis_OfAJobThatRetentionForgets_StaysReadable()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(fixture.Hub);
+        var project = await calls.ProjectAsync();
+        var dataset = await calls.DatasetAsync(project);
+        var inference = await calls.MadeAsync(worker, project, "inference", "goeburst", dataset, 2);
+        var picture = await calls.MadeAsync(worker, project, "visualization", "radial", dataset, inference);
+        var path = $"/projects/{project}/datasets/{dataset}/inferences/{inference}";
+        var (tree, drawn) = (await calls.GetAsync(path), await calls.GetAsync($"{path}/visualizations/{picture}"));
+
+        await Eventually.TrueAsync(async () =>
+        {
+            await using (var age = fixture.Hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("UPDATE job SET ended_at = clock_timestamp() - interval '40 days' WHERE project = $1 AND ended_at IS NOT NULL"))
+            {
+                age.Parameters.AddWithValue(project);
+                await age.ExecuteNonQueryAsync();
+            }
+
+            await ActivatorUtilities.CreateInstance<Retention>(fixture.Hub.Services).ApplyAsync(CancellationToken.None);
+            return (await calls.GetAsync($"/projects/{project}/jobs")).AsArray().Count == 0;
+        }, "the jobs are forgotten");
+
+        Assert.Equal(tree.ToJsonString(), (await calls.GetAsync(path)).ToJsonString());
+        Assert.Equal(inference, (string)Assert.Single((await calls.GetAsync($"/projects/{project}/datasets/{dataset}/inferences")).AsArray())!["id"]!);
+        Assert.Equal(drawn.ToJsonString(), (await calls.GetAsync($"{path}/visualizations/{picture}")).ToJsonString());
+        Assert.Contains("<svg", await calls.Client.GetStringAsync($"{path}/visualizations/{picture}.svg"), StringComparison.Ordinal);
     }
 
     [Fact]
