@@ -109,6 +109,26 @@ public sealed class AnalysisTaskTests(EngineFixture fixture) : IClassFixture<Eng
     }
 
     [Fact]
+    public async Task Job_ThatIsCanceledAfterItsAnalysisWasMade_Succeeds()
+    {
+        // Nothing is folded before the cancel has come.
+        await using var hub = await EngineHost.StartAsync(upkeep: false);
+        var dataset = await DatasetAsync(hub);
+        var (job, analysis) = await SubmitAsync(dataset, hub: hub);
+        var worker = await hub.OpenAsync();
+        var spec = Assert.Single(await hub.ClaimAsync(worker));
+        Assert.Equal(CompletionAnswer.Accepted, await SucceedAsync(worker, spec, "1\t2\t1\n", hub));
+
+        await hub.Jobs.CancelAsync(job, "test", None);
+
+        await using var upkeep = await hub.AnotherAsync();
+        Assert.Equal(JobState.Succeeded, (await EndOfAsync(job, upkeep)).State);
+        Assert.Equal((true, true), await AnalysisAsync(analysis, hub));
+        Assert.Equal("1\t2\t1\n", await ObjectAsync(analysis, hub));
+        Assert.IsType<CancelResult.AlreadyFinished>(await hub.Jobs.CancelAsync(job, "test", None));
+    }
+
+    [Fact]
     public async Task Analysis_WhenItIsDeleted_IsGarbageTogetherWithWhatWasMadeOfIt()
     {
         var dataset = await DatasetAsync();
@@ -133,14 +153,14 @@ public sealed class AnalysisTaskTests(EngineFixture fixture) : IClassFixture<Eng
         return analysis;
     }
 
-    private async Task<Guid> DatasetAsync()
+    private async Task<Guid> DatasetAsync(EngineHost? hub = null)
     {
         var dataset = Guid.CreateVersion7();
-        await ExecuteAsync("INSERT INTO dataset (id, project, description, loci, profiles) VALUES ($1, 'default', '', '{a,b,c}', 2)", dataset);
+        await ExecuteAsync("INSERT INTO dataset (id, project, description, loci, profiles) VALUES ($1, 'default', '', '{a,b,c}', 2)", dataset, hub);
         return dataset;
     }
 
-    private async Task<(JobId Job, Guid Analysis)> SubmitAsync(Guid dataset, Guid? inference = null)
+    private async Task<(JobId Job, Guid Analysis)> SubmitAsync(Guid dataset, Guid? inference = null, EngineHost? hub = null)
     {
         var details = new AnalysisDetails
         {
@@ -151,41 +171,43 @@ public sealed class AnalysisTaskTests(EngineFixture fixture) : IClassFixture<Eng
         {
             Family = JobFamily.Projects, Details = JsonSerializer.Serialize(details, EngineJson.Default.AnalysisDetails), Tasks = [new(TaskKind.Analysis, 1, false)], Analysis = new(details, "[]"),
         };
-        Assert.IsType<SubmitResult.Accepted>(await Hub.Jobs.SubmitAsync(spec, new("test", null, null), None));
+        Assert.IsType<SubmitResult.Accepted>(await (hub ?? Hub).Jobs.SubmitAsync(spec, new("test", null, null), None));
         return (spec.Id, details.Analysis);
     }
 
-    private async Task<CompletionAnswer> SucceedAsync(WorkerSession worker, AttemptSpec spec, string lines)
+    private async Task<CompletionAnswer> SucceedAsync(WorkerSession worker, AttemptSpec spec, string lines, EngineHost? hub = null)
     {
         var bytes = Encoding.UTF8.GetBytes(lines);
         var path = spec.Analysis!.Output.Path!;
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         await File.WriteAllBytesAsync(path, bytes);
         var output = new PendingOutput(bytes.Length, Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(bytes)), path, null, null);
-        return await CompleteAsync(worker, new() { Token = spec.Token, TaskId = spec.TaskId, Outcome = AttemptOutcome.Succeeded, Output = output });
+        return await CompleteAsync(worker, new() { Token = spec.Token, TaskId = spec.TaskId, Outcome = AttemptOutcome.Succeeded, Output = output }, hub);
     }
 
-    private async Task<CompletionAnswer> CompleteAsync(WorkerSession worker, AttemptResult result) => Assert.Single(await Hub.Get<Completions>().CompleteAsync(worker.Id, [result], None));
+    private async Task<CompletionAnswer> CompleteAsync(WorkerSession worker, AttemptResult result, EngineHost? hub = null) =>
+        Assert.Single(await (hub ?? Hub).Get<Completions>().CompleteAsync(worker.Id, [result], None));
 
-    private Task<JobView> EndOfAsync(JobId job) => Eventually.GetAsync(async () => (await Hub.Reader.GetAsync(job, None))!, j => j.State.IsTerminal, "the job has ended");
+    private Task<JobView> EndOfAsync(JobId job, EngineHost? hub = null) =>
+        Eventually.GetAsync(async () => (await (hub ?? Hub).Reader.GetAsync(job, None))!, j => j.State.IsTerminal, "the job has ended");
 
-    private async Task<(bool Reserved, bool Made)> AnalysisAsync(Guid id)
+    private async Task<(bool Reserved, bool Made)> AnalysisAsync(Guid id, EngineHost? hub = null)
     {
-        await using var command = Hub.Database.CreateCommand("SELECT made_at IS NOT NULL AND object IS NOT NULL FROM analysis WHERE id = $1");
+        await using var command = (hub ?? Hub).Database.CreateCommand("SELECT made_at IS NOT NULL AND object IS NOT NULL FROM analysis WHERE id = $1");
         command.Parameters.AddWithValue(id);
         return await command.ExecuteScalarAsync() is bool made ? (true, made) : (false, false);
     }
 
-    private async Task<string> ObjectAsync(Guid analysis)
+    private async Task<string> ObjectAsync(Guid analysis, EngineHost? hub = null)
     {
-        await using var stream = await Hub.Stores.Hub.OpenReadAsync(Hub.Get<JobObjects>().Analysis(analysis), 0, null, None);
+        await using var stream = await (hub ?? Hub).Stores.Hub.OpenReadAsync((hub ?? Hub).Get<JobObjects>().Analysis(analysis), 0, null, None);
         using var reader = new StreamReader(stream);
         return await reader.ReadToEndAsync();
     }
 
-    private async Task ExecuteAsync(string sql, Guid id)
+    private async Task ExecuteAsync(string sql, Guid id, EngineHost? hub = null)
     {
-        await using var command = Hub.Database.CreateCommand(sql);
+        await using var command = (hub ?? Hub).Database.CreateCommand(sql);
         command.Parameters.AddWithValue(id);
         await command.ExecuteNonQueryAsync();
     }

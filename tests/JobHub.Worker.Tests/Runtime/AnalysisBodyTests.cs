@@ -104,6 +104,23 @@ public sealed class AnalysisBodyTests : IDisposable
         Assert.True(endless.Ended);
     }
 
+    [Fact]
+    public async Task Analysis_OfManyProfilesAndLoci_WhenItIsStopped_EndsSoon()
+    {
+        var (random, text) = (new Random(1), new StringBuilder());
+        text.AppendJoin('\t', Enumerable.Range(0, 200)).Append('\n');
+        for (var p = 0; p < 40_000; p++) text.Append(p).Append("\t0\t").AppendJoin('\t', Enumerable.Range(0, 200).Select(_ => random.Next(1, 9))).Append('\n');
+        using var stop = new CancellationTokenSource();
+        var context = Context(Profiles(text.ToString()));
+        var running = new AnalysisBody((_, _) => Algorithm.Find(AnalysisKind.Inference, "goeburst")).RunAsync(context, stop.Token);
+        await Eventually.TrueAsync(() => context.Fraction > 0, "the progress is seen", TimeSpan.FromMinutes(5));
+
+        await stop.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running.WaitAsync(TimeSpan.FromSeconds(60)));
+        Assert.InRange(context.Fraction, 0, 0.99);
+    }
+
     private AttemptContext Context(ObjectGrant profiles, ObjectGrant? edges = null) => new()
     {
         Spec = new AttemptSpec
