@@ -14,7 +14,7 @@ try
     builder.WebHost.ConfigureKestrel(static kestrel =>
     {
         kestrel.AddServerHeader = false;
-        // The largest thing that is sent here is a form of two fields.
+        // The largest thing that is sent here is a form of a few fields.
         kestrel.Limits.MaxRequestBodySize = 64 * 1024;
     });
     builder.Services.AddRazorComponents();
@@ -23,6 +23,7 @@ try
     builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
     builder.Services.AddTransient<VisitorToken>();
     builder.Services.AddHttpClient<HubClient>(Point).ConfigurePrimaryHttpMessageHandler(Straight).AddHttpMessageHandler<VisitorToken>();
+    builder.Services.AddHttpClient<HubSelf>(Point).ConfigurePrimaryHttpMessageHandler(Straight).AddHttpMessageHandler<VisitorToken>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();
@@ -38,6 +39,7 @@ try
             : new Problem(403, "local-user-required", "In development the dashboard is for whoever runs it, and for login users of this machine.").WriteAsync(context));
     }
 
+    app.UseVisitorAddress(settings);
     app.UseAuthentication();
     app.UseAuthorization();
     app.UseAntiforgery();
@@ -46,6 +48,7 @@ try
     app.MapGroup("").AllowAnonymous().MapHealth();
     app.MapStaticAssets().AllowAnonymous();
     app.MapSignIn(settings);
+    app.MapTokens();
     app.MapRazorComponents<App>();
     await app.RunAsync();
     return 0;

@@ -12,6 +12,9 @@ public sealed class WebSettings
     /// <summary>What browsers call the dashboard, e.g. https://hub.example.net. Null: what they sent as Host, with https outside of development.</summary>
     public Uri? Address { get; init; }
 
+    /// <summary>Addresses of proxies in front of the dashboard, whose X-Forwarded-For says who the visitor is. Nobody else's is believed.</summary>
+    public IList<string> TrustedProxies { get; } = [];
+
     /// <summary>Who else may say who a visitor is, by the name that the Api knows them by.</summary>
     public Dictionary<string, ProviderSettings> Providers { get; init; } = [];
 }

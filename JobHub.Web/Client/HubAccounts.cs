@@ -6,7 +6,7 @@ using JobHub.Web.SignIn;
 namespace JobHub.Web.Client;
 
 /// <summary>The hub API's sign-in. It sends no visitor's token but the one it is given.</summary>
-public sealed class HubAccounts(HttpClient http)
+public sealed class HubAccounts(HttpClient http, IHttpContextAccessor visitors)
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
 
@@ -44,10 +44,16 @@ public sealed class HubAccounts(HttpClient http)
         }
     }
 
-    private static HttpRequestMessage Request(HttpMethod method, string path, object? body, string? token) => new(method, path)
+    private HttpRequestMessage Request(HttpMethod method, string path, object? body, string? token)
     {
-        Content = body is null ? null : JsonContent.Create(body), Headers = { Authorization = token is null ? null : new AuthenticationHeaderValue("Bearer", token) },
-    };
+        var request = new HttpRequestMessage(method, path)
+        {
+            Content = body is null ? null : JsonContent.Create(body), Headers = { Authorization = token is null ? null : new AuthenticationHeaderValue("Bearer", token) },
+        };
+        // The Api counts failures by address: without this one visitor's would be everybody's.
+        if (visitors.HttpContext?.Connection.RemoteIpAddress is { } address) request.Headers.Add("X-Forwarded-For", address.ToString());
+        return request;
+    }
 
     private async Task<T> AskAsync<T>(HttpMethod method, string path, object? body, string? token, string refusal, CancellationToken cancellationToken)
         where T : class

@@ -1,3 +1,4 @@
+using System.Net;
 using JobHub.Web.Client;
 using JobHub.Web.Components;
 using Microsoft.AspNetCore.Antiforgery;
@@ -5,6 +6,7 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.HttpOverrides;
 
 namespace JobHub.Web.SignIn;
 
@@ -79,10 +81,46 @@ internal static class SignInSetup
     /// <summary>A sign-in form without its token, or with one of keys that are gone: 400, and the page again.</summary>
     public static void UseFreshForms(this WebApplication app) => app.Use(static (context, next) =>
     {
-        if (!context.Request.Path.Equals("/sign-in", StringComparison.OrdinalIgnoreCase) || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
-        context.Items[typeof(SignInWords)] = SignInWords.Stale;
+        if (!(Is(context, "/sign-in") || Is(context, "/tokens")) || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
+        context.Items[typeof(SignInWords)] = Is(context, "/sign-in") ? SignInWords.Stale : SignInWords.StaleForm;
         return new RazorComponentResult<App> { StatusCode = StatusCodes.Status400BadRequest }.ExecuteAsync(context);
     });
+
+    private static bool Is(HttpContext context, string path) => context.Request.Path.Equals(path, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Behind proxies that the settings name, the visitor is whom they say.</summary>
+    public static void UseVisitorAddress(this WebApplication app, WebSettings settings)
+    {
+        if (settings.TrustedProxies.Count == 0) return;
+        // Only the last address is the proxy's own word.
+        var forwarded = new ForwardedHeadersOptions { ForwardedHeaders = ForwardedHeaders.XForwardedFor, ForwardLimit = 1 };
+        // Loopback is believed by itself otherwise.
+        forwarded.KnownIPNetworks.Clear();
+        forwarded.KnownProxies.Clear();
+        foreach (var proxy in settings.TrustedProxies)
+        {
+            forwarded.KnownProxies.Add(IPAddress.TryParse(proxy, out var address) ? address : throw new WebStartException($"JobHub:Web:TrustedProxies: \"{proxy}\" is not an IP address."));
+        }
+
+        app.UseForwardedHeaders(forwarded);
+    }
+
+    /// <summary>What the page of tokens sends besides its own form.</summary>
+    public static void MapTokens(this WebApplication app) => app.MapPost("/tokens/{id:guid}/revoke", RevokeAsync).RequireAuthorization();
+
+    private static async Task<IResult> RevokeAsync(Guid id, HttpContext context, IAntiforgery antiforgery, HubSelf hub)
+    {
+        if (!await antiforgery.IsRequestValidAsync(context)) return Results.StatusCode(StatusCodes.Status400BadRequest);
+        try
+        {
+            await hub.RevokeTokenAsync(id, context.RequestAborted);
+            return Results.LocalRedirect("/tokens");
+        }
+        catch (HubRefusedException refused)
+        {
+            return Results.Text(refused.Message, statusCode: refused.Status);
+        }
+    }
 
     public static void MapSignIn(this WebApplication app, WebSettings settings)
     {

@@ -14,6 +14,9 @@ internal sealed partial class Browser : IDisposable
 
     public Dictionary<string, string> Cookies { get; } = [];
 
+    /// <summary>What it says of its own address.</summary>
+    public string? ForwardedFor { get; init; }
+
     /// <summary>All that servers asked to be kept, as they said it.</summary>
     public List<string> SetCookies { get; } = [];
 
@@ -52,6 +55,7 @@ internal sealed partial class Browser : IDisposable
             // TLS ends in front of the dashboard; here nothing stands in front.
             if (ours) request.RequestUri = new UriBuilder(request.RequestUri) { Scheme = Home.Scheme }.Uri;
             if (ours && Cookies.Count > 0) request.Headers.Add("Cookie", string.Join("; ", Cookies.Select(c => $"{c.Key}={c.Value}")));
+            if (ours && ForwardedFor is not null) request.Headers.Add("X-Forwarded-For", ForwardedFor);
             using var answer = await http.SendAsync(request);
             foreach (var set in ours && answer.Headers.TryGetValues("Set-Cookie", out var sets) ? sets : [])
             {

@@ -49,11 +49,11 @@ public sealed class WebProcess : IAsyncDisposable
         return web;
     }
 
-    private static string Source()
+    internal static string Source(string project = "JobHub.Web")
     {
         var here = new DirectoryInfo(AppContext.BaseDirectory);
         while (!File.Exists(Path.Combine(here.FullName, "JobHub.sln"))) here = here.Parent!;
-        return Path.Combine(here.FullName, "JobHub.Web");
+        return Path.Combine(here.FullName, project);
     }
 
     public static int FreePort()
