@@ -232,6 +232,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         else if (filter.Parent is { } parent) Where("j.parent = ?", parent);
         if (filter.Family is { } family) Where("j.family = ?", (short)family);
         if (filter.Project is { } project) Where("j.project = ?", project);
+        if (filter.OnlyUnmade) where.Add("(j.project = 'default' OR NOT EXISTS (SELECT FROM project p WHERE p.id = j.project))");
         if (filter.Projects is { } projects) Where("j.project = ANY (?)", projects);
         if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
         if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);

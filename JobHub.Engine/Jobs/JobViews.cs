@@ -132,6 +132,8 @@ public sealed record JobFilter
     public string? Project { get; init; }
     /// <summary>Only jobs of these projects; null = of all.</summary>
     public string[]? Projects { get; init; }
+    /// <summary>Only jobs of projects that nobody made: plain names, <c>default</c> among them.</summary>
+    public bool OnlyUnmade { get; init; }
     public string? Text { get; init; }
     /// <summary>Only jobs in this group; 0 = only those in none. Null = all.</summary>
     public long? Parent { get; init; }

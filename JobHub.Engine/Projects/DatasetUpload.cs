@@ -186,11 +186,12 @@ public abstract class DatasetUpload : IAsyncDisposable
     }
 
     /// <summary>The ids that are stored in a revision already, with their positions.</summary>
+    /// <remarks>In the order of the index over ids: on a table that was never analysed the primary key looks as good to the planner, and would read the whole revision for each id.</remarks>
     private protected async Task<Dictionary<string, int>> KnownAsync(NpgsqlConnection connection, string table, int revision, string[] wanted, CancellationToken ct)
     {
         await using var batch = DatasetStore.Keyed(connection, $"""
             SELECT k.id, k.position FROM unnest($3::text[]) AS w(id)
-            CROSS JOIN LATERAL (SELECT id, position FROM {table} WHERE dataset = $1 AND revision = $2 AND id = w.id OFFSET 0) k
+            CROSS JOIN LATERAL (SELECT id, position FROM {table} WHERE dataset = $1 AND revision = $2 AND id >= w.id ORDER BY dataset, revision, id LIMIT 1) k WHERE k.id = w.id
             """, Start.Dataset, revision, wanted);
         await using var reader = await DatasetStore.ReadAsync(batch, ct);
         var known = new Dictionary<string, int>(StringComparer.Ordinal);

@@ -212,6 +212,30 @@ public sealed partial class AccessMatrixTests(HubFixture fixture) : IAsyncLifeti
         Assert.DoesNotContain(theirs.MapReduce, lines.ToString(), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Developer_WithoutAToken_SeesNothingOfProjectsThatWereMade()
+    {
+        var ours = new Callers(fixture.Hub);
+        var project = await ours.ProjectAsync();
+        using var made = await fixture.Hub.NewClient(HubHost.AdminToken).PostAsync($"/jobs?project={project}", new StringContent("""{"command":"true"}""", Encoding.UTF8, "application/json"));
+        var id = made.Headers.Location!.ToString().Split('/')[^1];
+        foreach (var (method, path) in ((string, string)[])[("GET", ""), ("GET", "/tasks"), ("GET", "/log"), ("GET", "/explain"), ("POST", "/cancel"), ("GET", "/tasks/c-0/attempts")])
+        {
+            using var answer = await fixture.Hub.Client.SendAsync(new HttpRequestMessage(new HttpMethod(method), $"/hub/v1/jobs/{id}{path}"));
+            Assert.Equal(HttpStatusCode.NotFound, answer.StatusCode);
+        }
+
+        foreach (var path in (string[])[$"/hub/v1/events?job={id}", $"/jobs?project={project}", $"/files?path=/&project={project}"])
+        {
+            using var answer = await fixture.Hub.Client.GetAsync(path, HttpCompletionOption.ResponseHeadersRead);
+            Assert.Equal(HttpStatusCode.NotFound, answer.StatusCode);
+        }
+
+        Assert.DoesNotContain(id, await fixture.Hub.Client.GetStringAsync("/hub/v1/jobs?limit=500"), StringComparison.Ordinal);
+        using var admin = fixture.Hub.NewClient(HubHost.AdminToken);
+        Assert.Contains(id, await admin.GetStringAsync("/hub/v1/jobs?limit=500"), StringComparison.Ordinal);
+    }
+
     private sealed record Made(string MapReduce, string Command, string Tree, string Name);
 
     /// <summary>A job of each family in a project, by the admin.</summary>

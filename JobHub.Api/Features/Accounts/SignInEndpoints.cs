@@ -31,6 +31,7 @@ public static class SignInEndpoints
         var name = body.Name.Trim().ToLowerInvariant();
         var valid = AccountNames.Objection(name) is null;
         var attempt = limit.Begin(context, valid ? name : null);
+        AuditNote.Of(context).Address = limit.AddressOf(context).ToString();
         var (done, meant) = await signIns.ByPasswordAsync(valid ? name : NoName, body.Password, ct);
         // People type passwords where names belong: a name that nobody has is not written down.
         return Answer(context, done, meant?.Name ?? NoName, meant?.Number, attempt);
@@ -42,6 +43,7 @@ public static class SignInEndpoints
         if (string.IsNullOrEmpty(body.Provider)) throw Problems.InvalidField("provider", "'provider' is missing: the name that the hub's settings give it.");
         if (string.IsNullOrEmpty(body.Token)) throw Problems.InvalidField("token", "'token' is missing: the provider's access token.");
         var attempt = limit.Begin(context, null);
+        AuditNote.Of(context).Address = limit.AddressOf(context).ToString();
         Account? account;
         try
         {

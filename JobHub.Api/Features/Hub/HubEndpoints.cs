@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Text.Json;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
+using JobHub.Engine.Accounts;
 using JobHub.Engine.Events;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Tasks;
@@ -47,7 +48,7 @@ public static class HubEndpoints
             Family = request.QueryWord<JobFamily>("family"),
             State = request.QueryWord<JobState>("state"),
             Project = request.QueryText("project"),
-            Projects = projects,
+            Projects = projects, OnlyUnmade = Caller.Of(context).IsDeveloper,
             Text = request.QueryText("q"),
             Parent = parent?.Number ?? 0,
             After = request.QueryText("after") is { } after ? JobId.TryRead(after) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.") : null,
@@ -125,18 +126,17 @@ public static class HubEndpoints
     private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, ProjectAccess access, CancellationToken ct)
     {
         var caller = Caller.Of(context);
-        var projects = await access.ReadableAsync(caller, ct);
         JobId? job = null;
         if (context.Request.QueryText("job") is { } text)
         {
             job = JobId.TryRead(text);
-            if (job is not { } id || await reader.GetAsync(id, ct) is not { } found || projects?.Contains(found.Project) == false) return Unknown();
+            if (job is not { } id || await reader.GetAsync(id, ct) is not { } found || await access.OfAsync(caller, found.Project, made: false, ct) == ProjectRight.None) return Unknown();
         }
 
         var after = EventStream.ResumeAfter(context.Request);
         // Of one job everything is told from its beginning: it is little, and a page that shows a job wants all of it.
         after ??= job is null ? await events.LastPositionAsync(ct) : 0;
-        return new EventStream(FollowAsync(events, after.Value, job, projects is null ? null : access, caller), EventStream.Heartbeat);
+        return new EventStream(FollowAsync(events, after.Value, job, caller.SeesAll ? null : access, caller), EventStream.Heartbeat);
     }
 
     private static async IAsyncEnumerable<SentEvent> FollowAsync(EventReader events, long after, JobId? job, ProjectAccess? access, Caller caller, [EnumeratorCancellation] CancellationToken ct = default)

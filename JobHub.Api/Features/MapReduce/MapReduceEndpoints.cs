@@ -37,7 +37,7 @@ public static class MapReduceEndpoints
         var limit = Paging.LimitOf(context.Request);
         var word = Word<JobStatusWord>(context.Request);
         JobId? after = context.Request.QueryText("after") is not { } text ? null : JobId.TryRead(text) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.");
-        var filter = new JobFilter { Family = JobFamily.MapReduce, Projects = await access.ReadableAsync(Caller.Of(context), ct), After = after, Limit = word is null && limit is { } most ? most + 1 : null };
+        var filter = new JobFilter { Family = JobFamily.MapReduce, Projects = await access.ReadableAsync(Caller.Of(context), ct), OnlyUnmade = Caller.Of(context).IsDeveloper, After = after, Limit = word is null && limit is { } most ? most + 1 : null };
         var jobs = WholeLists.JobsAsync(reader, filter, word is { } asked ? MapReduceMapping.StatesOf(asked) : [], ct);
         if (word is { } wanted) jobs = jobs.Where(job => MapReduceMapping.StatusOf(job) == wanted);
         return await ListResult.OfAsync(context, jobs, limit, MapReduceMapping.ToWire, static job => job.Id.ToString(), ct);

@@ -9,7 +9,7 @@ public enum CallerRole
     Viewer,
     /// <summary>Submits and changes in his projects.</summary>
     Member,
-    /// <summary>No token, under the development rule: all projects, but none of the routes that always want a token.</summary>
+    /// <summary>No token, under the development rule: none of the routes and projects that always want one.</summary>
     Developer,
     Admin,
 }
@@ -29,7 +29,10 @@ public sealed record Caller(string Name, CallerRole Role)
     public string? Project { get; init; }
 
     /// <summary>Not held to projects: all of them are his.</summary>
-    public bool SeesAll => Role is CallerRole.Admin or CallerRole.Developer && Project is null;
+    public bool SeesAll => Role is CallerRole.Admin && Project is null;
+
+    /// <summary>Without a token, under the development rule: every project is his that nobody made, for what belongs to those that were made always wants one.</summary>
+    public bool IsDeveloper => Role is CallerRole.Developer;
 
     /// <summary>The caller of a request that was let in.</summary>
     public static Caller Of(HttpContext context)

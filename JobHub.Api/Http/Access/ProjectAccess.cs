@@ -13,19 +13,20 @@ public sealed class ProjectAccess(ProjectRights rights)
     public async Task<ProjectRight> OfAsync(Caller caller, string project, bool made, CancellationToken ct)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        if (caller.SeesAll && !made) return ProjectRight.Write;
+        if ((caller.SeesAll || (caller.IsDeveloper && project == ProjectRights.Default)) && !made) return ProjectRight.Write;
         var standing = await rights.OfAsync(caller.Account ?? 0, project, ct);
+        if (caller.IsDeveloper) return standing.Exists ? ProjectRight.None : ProjectRight.Write;
         if (!standing.Exists || (caller.Project is { } only && only != project) || caller.Role == CallerRole.Worker) return ProjectRight.None;
-        if (caller.Role is CallerRole.Admin or CallerRole.Developer) return ProjectRight.Write;
+        if (caller.Role is CallerRole.Admin) return ProjectRight.Write;
         if (!standing.IsMember) return standing.IsPublic ? ProjectRight.Read : ProjectRight.None;
         return caller.Role == CallerRole.Viewer ? ProjectRight.Read : ProjectRight.Write;
     }
 
-    /// <summary>The projects whose things a list may show him; null = all.</summary>
+    /// <summary>The projects whose things a list may show him; null = all, for a developer all that nobody made.</summary>
     public async Task<string[]?> ReadableAsync(Caller caller, CancellationToken ct)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        if (caller.SeesAll) return null;
+        if (caller.SeesAll || caller.IsDeveloper) return null;
         if (caller.Project is { } only) return await OfAsync(caller, only, made: true, ct) == ProjectRight.None ? [] : [only];
         return await rights.ReadableAsync(caller.Account ?? 0, ct);
     }
@@ -36,6 +37,7 @@ public sealed class ProjectAccess(ProjectRights rights)
 public sealed class ReadableProjects(ProjectAccess? access, Caller caller)
 {
     private static readonly TimeSpan Kept = TimeSpan.FromSeconds(5);
+    private readonly Dictionary<string, bool> _made = [];
     private string[]? _projects;
     private long _asked;
 
@@ -43,6 +45,13 @@ public sealed class ReadableProjects(ProjectAccess? access, Caller caller)
     public async ValueTask<bool> HasAsync(string? project, CancellationToken ct)
     {
         if (access is null || project is null) return true;
+        if (caller.IsDeveloper)
+        {
+            if (_made.Count > 1000) _made.Clear();
+            if (!_made.TryGetValue(project, out var made)) _made[project] = made = await access.OfAsync(caller, project, made: false, ct) == ProjectRight.None;
+            return !made;
+        }
+
         if (_projects is null || Stopwatch.GetElapsedTime(_asked) > Kept)
         {
             _projects = await access.ReadableAsync(caller, ct) ?? [];

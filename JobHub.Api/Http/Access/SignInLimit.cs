@@ -126,12 +126,19 @@ public sealed class SignInLimit(IOptions<SignInOptions> options, TimeProvider cl
         foreach (var (key, _) in attempts.OrderBy(static one => one.Value.Count).ThenBy(static one => one.Value[^1]).Take(MostKeys / 4).ToArray()) attempts.Remove(key);
     }
 
-    private string AddressKey(HttpContext context)
+    /// <summary>Where a sign-in comes from: what a proxy or dashboard says, where one asks for somebody.</summary>
+    public IPAddress AddressOf(HttpContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
         var address = Plain(context.Connection.RemoteIpAddress ?? IPAddress.None);
         // Only the last address is the proxy's own word.
-        if ((IPAddress.IsLoopback(address) || proxies.Contains(address)) && context.Request.Headers["X-Forwarded-For"].LastOrDefault()?.Split(',')[^1].Trim() is { } said && IPAddress.TryParse(said, out var behind))
-            address = Plain(behind);
+        return (IPAddress.IsLoopback(address) || proxies.Contains(address)) && context.Request.Headers["X-Forwarded-For"].LastOrDefault()?.Split(',')[^1].Trim() is { } said && IPAddress.TryParse(said, out var behind)
+            ? Plain(behind) : address;
+    }
+
+    private string AddressKey(HttpContext context)
+    {
+        var address = AddressOf(context);
         if (address.AddressFamily != AddressFamily.InterNetworkV6) return "a:" + address;
         // Whoever has one IPv6 address has the 2^64 beside it.
         return "a:" + Convert.ToHexString(address.GetAddressBytes().AsSpan(0, 8));

@@ -40,7 +40,7 @@ public sealed class AuditMiddleware(RequestDelegate next, AuditLog log, JobProje
             ["method"] = request.Method, ["route"] = "/" + pattern.Trim('/'), ["status"] = context.Response.StatusCode.ToString(CultureInfo.InvariantCulture),
         };
         return new(note?.Who?.Name ?? caller.Name, note?.Who is { } who ? who.Account : caller.Account, caller.Token, note?.Action ?? action, kind, note?.Object ?? ObjectOf(context, pattern),
-            note?.Project ?? await ProjectOfAsync(context, pattern), CallerAddress.Of(context), details);
+            note?.Project ?? await ProjectOfAsync(context, pattern), note?.Address ?? CallerAddress.Of(context), details);
     }
 
     /// <summary>The id that the address ends with, else the one that was made, else what the query names.</summary>

@@ -17,6 +17,9 @@ public sealed class AuditNote
     /// <summary>Who it was, where the request itself does not show it: of a sign-in.</summary>
     public (string Name, long? Account)? Who { get; set; }
 
+    /// <summary>Where it came from, where somebody asks for somebody else.</summary>
+    public string? Address { get; set; }
+
     /// <summary>It is kept although the request was refused.</summary>
     public bool Refused { get; set; }
 

@@ -1,3 +1,4 @@
+using JobHub.Testing;
 using System.Text;
 using JobHub.Engine.Projects;
 using Xunit;
@@ -59,6 +60,22 @@ public sealed class DatasetUploadTests : TypingTestBase
         Assert.Equal("The line is not valid UTF-8.", result.Invalid[0].Reason);
         Assert.StartsWith("The line has more than", result.Invalid[1].Reason);
         Assert.Equal([2, 3], result.Invalid.Select(static i => (int)i.Line));
+    }
+
+    // On a table without statistics the primary key and the index over ids look alike to the planner: through the first every id would read the whole revision.
+    [Fact]
+    public async Task Profiles_OnTablesThatWereNeverAnalysed_AreLookedUpByTheirIds()
+    {
+        await ExecuteAsync("ALTER TABLE profile SET (autovacuum_enabled = off)");
+        await PutAsync("ST\ta\n1\t1\n2\t2\n");
+        await PutAsync("ST\ta\n" + string.Concat(Enumerable.Range(1, 20_000).Select(static i => $"{i}\t{i}\n")));
+        await Eventually.TrueAsync((Func<Task<bool>>)(async () =>
+        {
+            // Connections tell what they read when they end.
+            Engine.Database.Clear();
+            await using var command = Engine.Database.CreateCommand("SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes WHERE indexrelname = 'profile_id'");
+            return (long)(await command.ExecuteScalarAsync())! >= 15_000;
+        }), "ids are looked up by their index");
     }
 
     [Fact]
