@@ -232,7 +232,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         else if (filter.Parent is { } parent) Where("j.parent = ?", parent);
         if (filter.Family is { } family) Where("j.family = ?", (short)family);
         if (filter.Project is { } project) Where("j.project = ?", project);
-        if (filter.OnlyUnmade) where.Add("(j.project = 'default' OR NOT EXISTS (SELECT FROM project p WHERE p.id = j.project))");
+        if (filter.OnlyUnmade) where.Add(Unmade("j"));
         if (filter.Projects is { } projects) Where("j.project = ANY (?)", projects);
         if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
         if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);
@@ -244,10 +244,11 @@ public sealed class JobReader(NpgsqlDataSource database)
             case JobState.Running:
                 // By number from what runs, which the slots bound, and not by a walk over everything that waits.
                 var newest = filter is { Limit: not null, Family: null, Project: null, Projects: null, Text: null, Parent: null or 0 } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
+                var unmade = filter.OnlyUnmade ? $" AND {Unmade("r")}" : "";
                 var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${parameters.Count}), 0)";
                 where.Add($"""
                     j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
-                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{ofRoots}{before}{newest})
+                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{ofRoots}{unmade}{before}{newest})
                         || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
                         || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
                     """);
@@ -258,6 +259,8 @@ public sealed class JobReader(NpgsqlDataSource database)
 
         return where.Count == 0 ? "" : " WHERE " + string.Join(" AND ", where);
     }
+
+    private static string Unmade(string job) => $"({job}.project = 'default' OR NOT EXISTS (SELECT FROM project p WHERE p.id = {job}.project))";
 
     private static TaskSplit SplitOf(string path, long size, int part, long splitSize, bool wholeObjects)
     {

@@ -273,7 +273,10 @@ public sealed class FileSpaceTests(HubFixture fixture)
         await Eventually.TrueAsync(async () =>
         {
             var referred = new HashSet<string>();
-            await using var command = hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("SELECT object FROM file UNION SELECT object FROM captured_file");
+            await using var command = hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("""
+                SELECT object FROM file UNION SELECT object FROM captured_file UNION SELECT snapshot FROM dataset WHERE snapshot IS NOT NULL
+                UNION SELECT object FROM analysis WHERE object IS NOT NULL UNION SELECT profiles FROM analysis WHERE profiles IS NOT NULL
+                """);
             await using var reader = await command.ExecuteReaderAsync();
             while (await reader.ReadAsync()) referred.Add(reader.GetString(0));
             var objects = new DirectoryInfo(Path.Combine(folder.FullName, "jobhub", "files")) is { Exists: true } files ? files.GetFiles("*", SearchOption.AllDirectories).Select(f => "files/" + f.Name) : [];

@@ -72,8 +72,10 @@ internal sealed partial class PrintedPage(HttpClient client)
         {
             case JsonObject members:
                 Assert.True(answer is JsonObject, $"{place}: {said}");
-                Assert.True(members.Select(static m => m.Key).SequenceEqual(answer.AsObject().Select(static m => m.Key)), $"The members of {place}: {said}");
-                foreach (var (name, value) in members) Compare(value, answer[name], $"{place}.{name}", said);
+                // A token's last use is noted behind the request that uses it: it may be there yet or not.
+                static IEnumerable<string> Names(JsonNode of) => of.AsObject().Select(static m => m.Key).Where(static name => name != "lastUsedAt");
+                Assert.True(Names(members).SequenceEqual(Names(answer)), $"The members of {place}: {said}");
+                foreach (var (name, value) in members.Where(member => answer.AsObject().ContainsKey(member.Key))) Compare(value, answer[name], $"{place}.{name}", said);
                 break;
             case JsonArray items:
                 Assert.True(answer is JsonArray list && list.Count == items.Count, $"{place}: {said}");
