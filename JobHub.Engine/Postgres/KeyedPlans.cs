@@ -12,6 +12,9 @@ internal static class KeyedPlans
                set_config('enable_bitmapscan', 'off', true), set_config('enable_material', 'off', true), set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
         """;
 
+    /// <summary>The same where a statement also names the index by the order it asks for: on a table without statistics another index and a sort would look as cheap.</summary>
+    public const string OrderedSql = Sql + ", set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)";
+
     /// <summary>
     /// Back to the planner's own ways within the transaction, before a statement that joins what it has in hand: a plan is kept as it was made, and one by key for ten thousand
     /// new rows would compare each with each.

@@ -136,10 +136,15 @@ public sealed class DatasetStore(NpgsqlDataSource database)
     }
 
     /// <summary>A statement that reaches its rows by key, whatever the tables held when it was planned.</summary>
-    internal static NpgsqlBatch Keyed(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> values)
+    internal static NpgsqlBatch Keyed(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> values) => Batch(connection, KeyedPlans.Sql, sql, values);
+
+    /// <summary>The same of a statement whose order says which index it is.</summary>
+    internal static NpgsqlBatch Ordered(NpgsqlConnection connection, string sql, params ReadOnlySpan<object> values) => Batch(connection, KeyedPlans.OrderedSql, sql, values);
+
+    private static NpgsqlBatch Batch(NpgsqlConnection connection, string plans, string sql, ReadOnlySpan<object> values)
     {
         var batch = new NpgsqlBatch(connection);
-        batch.BatchCommands.Add(new(KeyedPlans.Sql));
+        batch.BatchCommands.Add(new(plans));
         var statement = new NpgsqlBatchCommand(sql);
         foreach (var value in values) statement.Parameters.Add(new() { Value = value });
         batch.BatchCommands.Add(statement);

@@ -189,7 +189,7 @@ public abstract class DatasetUpload : IAsyncDisposable
     /// <remarks>In the order of the index over ids: on a table that was never analysed the primary key looks as good to the planner, and would read the whole revision for each id.</remarks>
     private protected async Task<Dictionary<string, int>> KnownAsync(NpgsqlConnection connection, string table, int revision, string[] wanted, CancellationToken ct)
     {
-        await using var batch = DatasetStore.Keyed(connection, $"""
+        await using var batch = DatasetStore.Ordered(connection, $"""
             SELECT k.id, k.position FROM unnest($3::text[]) AS w(id)
             CROSS JOIN LATERAL (SELECT id, position FROM {table} WHERE dataset = $1 AND revision = $2 AND id >= w.id ORDER BY dataset, revision, id LIMIT 1) k WHERE k.id = w.id
             """, Start.Dataset, revision, wanted);
