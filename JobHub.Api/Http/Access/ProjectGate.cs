@@ -11,8 +11,8 @@ namespace JobHub.Api.Http.Access;
 /// </summary>
 public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobProjects jobs)
 {
-    /// <summary>Of no job: ids of trees are drawn from a sequence that does not come this far.</summary>
-    public const long NoTreeJob = 1L << 42;
+    // 2^42: ids of trees are drawn from a sequence that does not come this far.
+    private const string NoTreeJob = "4398046511104";
 
     // The rights are asked of unknown jobs too: what it costs to refuse does not tell one from the other.
     private const string NoProject = "";
@@ -34,22 +34,12 @@ public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobP
         if (caller.SeesAll || (caller.IsDeveloper && source == ProjectSource.TreeJob)) return null;
         var writes = RoutePolicies.Writes(context.Request.Method, pattern);
         var values = context.Request.RouteValues;
-        string? project;
-        if (source == ProjectSource.Job && values.ContainsKey("id"))
+        if (source != ProjectSource.Query && values.ContainsKey("id"))
         {
-            project = RouteText.JobOf(context) is { } id ? await jobs.OfAsync(id, ct) : null;
+            var (project, none) = await OfJobAsync(context, source, ct);
+            if (none is null) return null;
             var right = await access.OfAsync(caller, project ?? NoProject, made: false, ct);
-            if (right == ProjectRight.None) values["id"] = NoJob;
-            return writes && right == ProjectRight.Read ? ProjectProblems.ReadOnly : null;
-        }
-
-        if (source == ProjectSource.TreeJob && values.ContainsKey("id"))
-        {
-            // 0 is the root of all, whose lists show what the caller may read.
-            if (!long.TryParse(RouteText.Of(context, "id"), NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number == 0) return null;
-            project = (await jobs.OfAsync([number], ct)).GetValueOrDefault(number);
-            var right = await access.OfAsync(caller, project ?? NoProject, made: false, ct);
-            if (right == ProjectRight.None) values["id"] = NoTreeJob.ToString(CultureInfo.InvariantCulture);
+            if (right == ProjectRight.None) values["id"] = none;
             return writes && right == ProjectRight.Read ? ProjectProblems.ReadOnly : null;
         }
 
@@ -62,6 +52,14 @@ public sealed class ProjectGate(RequestDelegate next, ProjectAccess access, JobP
             ProjectRight.Read when writes => ProjectProblems.ReadOnly,
             _ => null,
         };
+    }
+
+    /// <summary>The project of the job in the address, null when there is none, and an id of its kind that no job has; that is null for 0, the root of all trees, whose lists show what the caller may read.</summary>
+    private async ValueTask<(string? Project, string? None)> OfJobAsync(HttpContext context, ProjectSource source, CancellationToken ct)
+    {
+        if (source == ProjectSource.Job) return (RouteText.JobOf(context) is { } id ? await jobs.OfAsync(id, ct) : null, NoJob);
+        if (!long.TryParse(RouteText.Of(context, "id"), NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number == 0) return (null, null);
+        return ((await jobs.OfAsync([number], ct)).GetValueOrDefault(number), NoTreeJob);
     }
 }
 
