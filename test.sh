@@ -58,7 +58,7 @@ install_missing() {
     missing=()
     ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb postgresql
     need radosgw radosgw; need ceph-mon ceph-mon; need ceph-osd ceph-osd; need rabbitmq-server rabbitmq-server
-    need bwrap bubblewrap; need mawk mawk; need python3 python3; need setsid util-linux; need curl curl; need ps procps
+    need bwrap bubblewrap; need mawk mawk; need python3 python3; need setsid util-linux; need curl curl; need ps procps; need chromium chromium
     # The samples in C.
     need cc gcc; [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
     [ ${#missing[@]} -eq 0 ] && return 0

@@ -2,7 +2,9 @@ using JobHub.ServiceDefaults;
 using JobHub.Web;
 using JobHub.Web.Client;
 using JobHub.Web.Components;
+using JobHub.Web.Live;
 using JobHub.Web.SignIn;
+using Radzen;
 
 try
 {
@@ -17,13 +19,23 @@ try
         // The largest thing that is sent here is a form of a few fields.
         kestrel.Limits.MaxRequestBodySize = 64 * 1024;
     });
-    builder.Services.AddRazorComponents();
+    builder.Services.AddRazorComponents().AddInteractiveServerComponents(static circuits =>
+    {
+        // A page whose connection broke is kept this long; after that it is loaded anew.
+        circuits.DisconnectedCircuitRetentionPeriod = TimeSpan.FromMinutes(1);
+        circuits.DisconnectedCircuitMaxRetained = 50;
+    });
+    builder.Services.AddCascadingAuthenticationState();
+    builder.Services.AddRadzenComponents();
     builder.AddSignIn(settings);
     builder.Services.AddSingleton<IconSheet>();
     builder.Services.AddOptions<WebSettings>().BindConfiguration("JobHub:Web");
-    builder.Services.AddTransient<VisitorToken>();
-    builder.Services.AddHttpClient<HubClient>(Point).ConfigurePrimaryHttpMessageHandler(Straight).AddHttpMessageHandler<VisitorToken>();
-    builder.Services.AddHttpClient<HubSelf>(Point).ConfigurePrimaryHttpMessageHandler(Straight).AddHttpMessageHandler<VisitorToken>();
+    builder.Services.AddHttpClient(HubHttp.Shared).ConfigurePrimaryHttpMessageHandler(Straight);
+    builder.Services.AddScoped<Visitor>();
+    builder.Services.AddScoped<HubHttp>();
+    builder.Services.AddScoped<LiveStream>();
+    builder.Services.AddScoped<HubClient>();
+    builder.Services.AddScoped<HubSelf>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();
@@ -40,6 +52,7 @@ try
     }
 
     app.UseVisitorAddress(settings);
+    app.UseOwnCircuits();
     app.UseAuthentication();
     app.UseAuthorization();
     app.UseAntiforgery();
@@ -49,7 +62,8 @@ try
     app.MapStaticAssets().AllowAnonymous();
     app.MapSignIn(settings);
     app.MapTokens();
-    app.MapRazorComponents<App>();
+    // Our own headers say who may frame a page: nobody.
+    app.MapRazorComponents<App>().AddInteractiveServerRenderMode(static mode => mode.ContentSecurityFrameAncestorsPolicy = null);
     await app.RunAsync();
     return 0;
 }
@@ -61,7 +75,7 @@ catch (Exception fault) when (fault is WebStartException or InvalidOperationExce
 
 static void Point(IServiceProvider services, HttpClient http)
 {
-    http.BaseAddress = new Uri(services.GetRequiredService<IConfiguration>()["services:api:http:0"] ?? "http://127.0.0.1:4750");
+    http.BaseAddress = HubHttp.AddressOf(services.GetRequiredService<IConfiguration>());
     http.Timeout = TimeSpan.FromSeconds(10);
 }
 

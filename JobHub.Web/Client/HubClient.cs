@@ -5,8 +5,10 @@ using System.Text.Json;
 namespace JobHub.Web.Client;
 
 /// <summary>The hub API, read only.</summary>
-public sealed class HubClient(HttpClient http)
+public sealed class HubClient(HubHttp hub)
 {
+    private readonly HttpClient http = hub.Client;
+
     /// <summary>A log page shows at most this much of a log's end.</summary>
     public const int LongestLog = 256 * 1024;
 
@@ -101,6 +103,3 @@ public sealed class HubClient(HttpClient http)
 /// <summary>A piece of a log.</summary>
 /// <param name="More">There is more after <paramref name="End"/>.</param>
 public sealed record HubLog(string Text, long Start, long End, bool More);
-
-/// <summary>The API cannot be asked now; the message is for the page.</summary>
-public sealed class HubAwayException(string message, Exception? cause) : Exception(message, cause);

@@ -4,8 +4,10 @@ using System.Text.Json;
 namespace JobHub.Web.Client;
 
 /// <summary>What the hub API says and does for a visitor about himself: his tokens, and for admins the audit.</summary>
-public sealed class HubSelf(HttpClient http)
+public sealed class HubSelf(HubHttp hub)
 {
+    private readonly HttpClient http = hub.Client;
+
     private const int TokenPage = 50, AuditPage = 100;
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
 
@@ -101,9 +103,3 @@ public sealed record HubToken
 
 /// <summary>A row of the audit.</summary>
 public sealed record HubAuditRow(long Id, DateTimeOffset At, string Caller, string Action, string Kind, string Object, string? Project, string? Address);
-
-/// <summary>The Api did not do it; the message is for the page.</summary>
-public sealed class HubRefusedException(int status, string message) : Exception(message)
-{
-    public int Status { get; } = status;
-}

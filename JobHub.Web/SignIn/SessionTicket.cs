@@ -43,6 +43,9 @@ public static class SessionTicket
         await context.SignInAsync(Scheme, Principal(session.User), properties);
     }
 
+    /// <summary>The token that a ticket holds.</summary>
+    public static string? TokenOf(AuthenticationProperties properties) => properties.GetTokenValue(Token);
+
     /// <summary>The visitor's token, and whether he brought it; null when nobody is signed in.</summary>
     public static async Task<(string Token, bool Own)?> ReadAsync(HttpContext context)
     {

@@ -29,6 +29,12 @@ internal static class SignInSetup
             options.Cookie.SameSite = SameSiteMode.Lax;
             options.Cookie.SecurePolicy = secure;
             options.SlidingExpiration = false;
+            // In memory only: pages that stay open ask the Api on his behalf.
+            options.Events.OnValidatePrincipal = static context =>
+            {
+                if (context.Principal?.Identity is System.Security.Claims.ClaimsIdentity identity) identity.BootstrapContext = SessionTicket.TokenOf(context.Properties);
+                return Task.CompletedTask;
+            };
             options.Events.OnRedirectToLogin = context =>
             {
                 var request = context.Request;

@@ -46,7 +46,7 @@ public class PageTests
         Assert.Contains("script-src 'self';", policy);
         var body = await page.Content.ReadAsStringAsync();
         Assert.DoesNotContain("onclick", body);
-        foreach (var file in new[] { "tokens.css", "app.css", "pages.css", "live.js" })
+        foreach (var file in new[] { "tokens.css", "app.css", "pages.css", "js/shell.js", "_framework/blazor.web.js" })
             Assert.Equal(HttpStatusCode.OK, (await web.Http.GetAsync($"/{file}")).StatusCode);
 
         using var foreign = new HttpRequestMessage(HttpMethod.Get, "/") { Headers = { Host = "evil.example" } };

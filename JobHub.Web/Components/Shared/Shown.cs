@@ -29,6 +29,17 @@ public static class Shown
         { } t => $"{(int)t.TotalDays} d {t.Hours} h",
     };
 
+    /// <summary>A time in the past: within a day how long ago, else the day.</summary>
+    public static string Past(DateTimeOffset time, DateTimeOffset now) => (now - time) switch
+    {
+        { TotalSeconds: < 1 } => "now",
+        { TotalMinutes: < 1 } t => $"{(int)t.TotalSeconds} s ago",
+        { TotalHours: < 1 } t => $"{(int)t.TotalMinutes} m ago",
+        { TotalDays: < 1 } t => $"{(int)t.TotalHours} h {t.Minutes} m ago",
+        _ when time.UtcDateTime.Year == now.UtcDateTime.Year => time.UtcDateTime.ToString("d MMM HH:mm"),
+        _ => time.UtcDateTime.ToString("yyyy-MM-dd"),
+    };
+
     public static string Exact(DateTimeOffset? time) => time?.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fff 'UTC'") ?? Missing;
 
     /// <summary>A name from outside: control characters are shown, at most 300 characters reach the page.</summary>
