@@ -35,7 +35,7 @@ public sealed partial class LiveStream(HubHttp hub, TimeProvider clock, ILogger<
     private long position = -1;
 
     /// <summary>State or time of the data have changed.</summary>
-    public event Action? Changed;
+    public event EventHandler? Changed;
 
     public LiveState State => away ? LiveState.Away : held ? LiveState.Held : LiveState.Live;
 
@@ -63,7 +63,7 @@ public sealed partial class LiveStream(HubHttp hub, TimeProvider clock, ILogger<
     {
         if (held == hold) return;
         held = hold;
-        Changed?.Invoke();
+        Changed?.Invoke(this, EventArgs.Empty);
         if (!hold) _ = TellAsync();
     }
 
@@ -72,7 +72,7 @@ public sealed partial class LiveStream(HubHttp hub, TimeProvider clock, ILogger<
     {
         if (away && Why == why) return;
         (away, Why) = (true, why);
-        Changed?.Invoke();
+        Changed?.Invoke(this, EventArgs.Empty);
     }
 
     /// <summary>The Api has answered.</summary>
@@ -81,7 +81,7 @@ public sealed partial class LiveStream(HubHttp hub, TimeProvider clock, ILogger<
         DataAt = clock.GetUtcNow();
         if (!away) return;
         (away, Why) = (false, null);
-        Changed?.Invoke();
+        Changed?.Invoke(this, EventArgs.Empty);
     }
 
     /// <summary>Tries at once instead of at the next turn.</summary>
