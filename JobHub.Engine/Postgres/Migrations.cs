@@ -43,6 +43,10 @@ public sealed class Accounts : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0006_projects")]
 public sealed class Projects : SqlMigration;
 
+/// <summary>Changes of many jobs at once.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0010_bulk")]
+public sealed class Bulk : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

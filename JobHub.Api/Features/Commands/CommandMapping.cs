@@ -75,7 +75,7 @@ public static class CommandMapping
             ExitCode = ending?.ExitCode, Worker = status == CommandStatusWord.QUEUED ? null : last?.Worker,
             Error = ending?.Type is { } type ? new(type, ending.Message ?? type, ending.Signal) : null,
             Paused = job.State == JobState.Paused ? true : null,
-            Waiting = waiting is null ? null : new(waiting.Reason, waiting.Message),
+            Waiting = waiting is null ? null : new(waiting.Reason, waiting.Text),
         };
     }
 

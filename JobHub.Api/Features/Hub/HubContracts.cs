@@ -72,9 +72,3 @@ public sealed record HubCancelAccepted(string Id, string State);
 
 /// <summary>The answer to a pause, a resume or a reset: accepted; what it means for the jobs below follows.</summary>
 public sealed record HubChangeAccepted(string Id);
-
-/// <summary>Why a job waits; null when it does not.</summary>
-public sealed record HubExplained(HubWaiting? Waiting);
-
-/// <summary>A reason of a closed list, a sentence with the numbers behind it and what would change it, and when it ends by itself where that is known.</summary>
-public sealed record HubWaiting(string Reason, string Message, DateTimeOffset? Until);

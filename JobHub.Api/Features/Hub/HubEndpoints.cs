@@ -29,8 +29,8 @@ public static class HubEndpoints
         MapChange(jobs, "reset", "Runs a job and all below it again from the beginning.", static (trees, number, caller, ct) => trees.ResetAsync([number], failedOnly: false, caller, ct));
         jobs.MapGet("/{id}/tasks", TasksAsync).WithSummary("A job's tasks. ?state=, ?limit=, ?after= as for jobs.").ProducesProblem(404);
         jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
-        jobs.MapGet("/{id}/explain", ExplainAsync).WithSummary("Why a job waits and what would change it; null when it does not.").ProducesProblem(404);
         jobs.MapLog();
+        hub.MapExplain();
         hub.MapWebhooks();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
@@ -95,12 +95,6 @@ public static class HubEndpoints
             CancelResult.AlreadyFinished done => Problems.Conflict("job-already-finished", $"Job {id} is {done.State}; there is nothing to cancel."),
             _ => Unknown(),
         };
-    }
-
-    private static async Task<Results<Ok<HubExplained>, ProblemResult>> ExplainAsync(HttpContext context, JobReader reader, Explain explain, CancellationToken ct)
-    {
-        if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is null) return Unknown();
-        return TypedResults.Ok(new HubExplained(await explain.JobAsync(id, ct) is { } waiting ? new(waiting.Reason, waiting.Message, waiting.Until) : null));
     }
 
     private static async Task<Results<Ok<HubTaskPage>, ProblemResult>> TasksAsync(HttpContext context, JobReader reader, CancellationToken ct)
