@@ -1,11 +1,9 @@
 using System.Net;
 using JobHub.Web.Client;
-using JobHub.Web.Components;
 using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authorization;
-using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.HttpOverrides;
 
 namespace JobHub.Web.SignIn;
@@ -89,7 +87,10 @@ internal static class SignInSetup
     {
         if (!(Is(context, "/sign-in") || Is(context, "/tokens")) || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
         context.Items[typeof(SignInWords)] = Is(context, "/sign-in") ? SignInWords.Stale : SignInWords.StaleForm;
-        return new RazorComponentResult<App> { StatusCode = StatusCodes.Status400BadRequest }.ExecuteAsync(context);
+        // As if only the page had been asked for.
+        context.Request.Method = HttpMethods.Get;
+        context.Response.StatusCode = StatusCodes.Status400BadRequest;
+        return next(context);
     });
 
     private static bool Is(HttpContext context, string path) => context.Request.Path.Equals(path, StringComparison.OrdinalIgnoreCase);

@@ -254,7 +254,7 @@ public sealed class SignInTests(RealHub hub) : IClassFixture<RealHub>, IAsyncLif
     {
         await using var web = await WebProcess.StartAsync(hub.Address, "Production");
         using var browser = new Browser(web.Http.BaseAddress!);
-        foreach (var path in new[] { "/sign-in", "/health", "/alive", "/app.css", "/live.js" }) Assert.Equal(HttpStatusCode.OK, (await browser.GetAsync(path)).Status);
+        foreach (var path in new[] { "/sign-in", "/health", "/alive", "/app.css", "/js/shell.js" }) Assert.Equal(HttpStatusCode.OK, (await browser.GetAsync(path)).Status);
         foreach (var path in new[] { "/", "/jobs/1", "/no-such", "/_framework/x" }) Assert.StartsWith("/sign-in", (await browser.GetAsync(path)).Location?.PathAndQuery);
         Assert.Contains("KeysFolder is not set", web.Output);
     }
