@@ -67,6 +67,7 @@ public static class EngineRegistration
         services.AddSingleton<Projects.AnalysisJobs>().AddSingleton<Projects.AnalysisStore>();
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
         services.AddSingleton<AffinitySlots>().AddSingleton<WorkerDirectory>().AddSingleton<FormLogs>().AddSingleton<FormWorkers>().AddSingleton<RunReader>();
+        services.AddSingleton<HubHealth>().AddSingleton<Artifacts.ArtifactHistory>().AddSingleton<Projects.ProjectOverview>().AddSingleton<Jobs.JobNames>();
         services.AddSingleton<Artifacts.ArtifactStore>().AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
         return services;
     }

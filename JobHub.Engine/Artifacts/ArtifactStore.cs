@@ -96,6 +96,6 @@ public sealed class ArtifactStore(NpgsqlDataSource database, StoreRegistry store
         if (left.Count > 0) await stores.Hub.DeleteAsync(left, ct);
     }
 
-    private static Artifact Read(NpgsqlDataReader reader) => new(
+    internal static Artifact Read(NpgsqlDataReader reader) => new(
         reader.GetString(0), reader.GetInt32(1), (ProgramType)reader.GetInt16(2), reader.GetInt64(3), reader.GetString(4), reader.GetFieldValue<DateTimeOffset>(5));
 }

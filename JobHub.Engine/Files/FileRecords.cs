@@ -9,7 +9,12 @@ public sealed record StoredFile(FilePath Path, string Object, long Size, bool Ex
 }
 
 /// <summary>One line of a folder's listing. A folder has neither size nor time: it is what its files make it.</summary>
-public sealed record FolderEntry(string Name, bool IsFolder, long? Size, DateTimeOffset? ModifiedAt);
+/// <param name="Maker">The number of the job that brought or made the file; null when it was uploaded by itself, or lies in a job's own tree.</param>
+public sealed record FolderEntry(string Name, bool IsFolder, long? Size, DateTimeOffset? ModifiedAt, long? Maker = null)
+{
+    /// <summary>Where it stands in its folder's order: a file and a folder may have one name.</summary>
+    public string Place => IsFolder ? Name + "/" : Name;
+}
 
 /// <summary>Bytes in the store that no path refers to yet; removed by upkeep unless one does within a day.</summary>
 /// <param name="Sha256">Lower-case hex, when it was asked for.</param>

@@ -28,20 +28,20 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
     /// <summary>From one entry to the next: each step is one probe of the index, however many files a folder below has.</summary>
     private const string ListSql = """
         WITH RECURSIVE step AS (
-            (SELECT path, size, modified_at FROM file WHERE project = $1 AND job = $2 AND path >= $4 AND path < $5 ORDER BY path LIMIT 1)
+            (SELECT path, size, modified_at, maker FROM file WHERE project = $1 AND job = $2 AND path >= $4 AND path < $5 ORDER BY path LIMIT 1)
             UNION ALL
-            SELECT n.path, n.size, n.modified_at FROM step s
+            SELECT n.path, n.size, n.modified_at, n.maker FROM step s
             CROSS JOIN LATERAL (SELECT strpos(substr(s.path, char_length($3) + 1), '/') AS slash) c
             CROSS JOIN LATERAL (
-                SELECT f.path, f.size, f.modified_at FROM file f WHERE f.project = $1 AND f.job = $2 AND f.path < $5
+                SELECT f.path, f.size, f.modified_at, f.maker FROM file f WHERE f.project = $1 AND f.job = $2 AND f.path < $5
                   AND f.path >= CASE WHEN c.slash > 0 THEN $3 || substr(s.path, char_length($3) + 1, c.slash - 1) || '0' ELSE s.path || chr(1) END
                 ORDER BY f.path LIMIT 1) n)
-        SELECT path, size, modified_at FROM step LIMIT $6
+        SELECT path, size, modified_at, maker FROM step LIMIT $6
         """;
 
     private const string SpaceUpsert = """
         ON CONFLICT (project, job, path) DO UPDATE
-        SET object = excluded.object, size = excluded.size, executable = excluded.executable, modified_at = clock_timestamp()
+        SET object = excluded.object, size = excluded.size, executable = excluded.executable, maker = excluded.maker, modified_at = clock_timestamp()
         """;
 
     /// <summary>Files of a new job: into its tree, and those that came with it into the project's space. In the submission's transaction.</summary>
@@ -52,7 +52,7 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
             WITH f AS MATERIALIZED (SELECT * FROM unnest($3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::boolean[]) AS u(path, object, size, executable, uploaded)),
             kept AS (DELETE FROM file_garbage g USING f WHERE f.uploaded AND g.object = f.object RETURNING g.object),
             own AS (INSERT INTO file (project, job, path, object, size, executable) SELECT $1, $2, path, object, size, executable FROM f),
-            space AS (INSERT INTO file (project, job, path, object, size, executable) SELECT $1, 0, path, object, size, executable FROM f WHERE uploaded ORDER BY path {SpaceUpsert})
+            space AS (INSERT INTO file (project, job, path, object, size, executable, maker) SELECT $1, 0, path, object, size, executable, $2 FROM f WHERE uploaded ORDER BY path {SpaceUpsert})
             SELECT count(*) FROM kept
             """, connection);
         command.Parameters.AddWithValue(project);
@@ -72,7 +72,7 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
         kept AS (DELETE FROM file_garbage g USING took t WHERE g.object = t.object),
         placed AS MATERIALIZED (SELECT j.project, j.number, t.path, t.object, t.size, t.executable FROM took t JOIN job j ON j.number = t.task_id >> 20 ORDER BY t.path),
         own AS (INSERT INTO file (project, job, path, object, size, executable) SELECT project, number, path, object, size, executable FROM placed {SpaceUpsert})
-        INSERT INTO file (project, job, path, object, size, executable) SELECT project, 0, path, object, size, executable FROM placed {SpaceUpsert}
+        INSERT INTO file (project, job, path, object, size, executable, maker) SELECT project, 0, path, object, size, executable, number FROM placed {SpaceUpsert}
         """;
 
     /// <summary>A file, or null.</summary>
@@ -109,10 +109,12 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
         folder.IsRoot || (await PageAsync(project, job, folder, null, 1, ct)).Count > 0;
 
     /// <summary>The top level of a folder, by the order of bytes; streamed in pages.</summary>
-    public async IAsyncEnumerable<FolderEntry> ListAsync(string project, long job, FilePath folder, [EnumeratorCancellation] CancellationToken ct)
+    /// <param name="after">The <see cref="FolderEntry.Place"/> it begins behind.</param>
+    /// <param name="size">Entries of a page.</param>
+    public async IAsyncEnumerable<FolderEntry> ListAsync(string project, long job, FilePath folder, [EnumeratorCancellation] CancellationToken ct, string? after = null, int size = Page)
     {
         var prefix = folder.FolderPrefix;
-        for (var from = prefix; ;)
+        for (var from = prefix + Behind(after); ;)
         {
             var count = 0;
             var page = new List<FolderEntry>();
@@ -123,20 +125,19 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
                 command.Parameters.AddWithValue(prefix);
                 command.Parameters.AddWithValue(from);
                 command.Parameters.AddWithValue(EndOf(folder));
-                command.Parameters.AddWithValue(Page);
+                command.Parameters.AddWithValue(size);
                 await using var reader = await command.ExecuteReaderAsync(ct);
                 for (; await reader.ReadAsync(ct); count++)
                 {
                     var path = reader.GetString(0);
                     var slash = path.IndexOf('/', prefix.Length);
-                    page.Add(slash < 0 ? new(path[prefix.Length..], false, reader.GetInt64(1), reader.GetFieldValue<DateTimeOffset>(2)) : new(path[prefix.Length..slash], true, null, null));
-                    // '0' is the character after '/': everything below a folder is before it. NUL cannot be in a path: a file's next is just behind it.
-                    from = slash < 0 ? path + "\u0001" : path[..slash] + "0";
+                    page.Add(slash < 0 ? new(path[prefix.Length..], false, reader.GetInt64(1), reader.GetFieldValue<DateTimeOffset>(2), reader.IsDBNull(3) ? null : reader.GetInt64(3)) : new(path[prefix.Length..slash], true, null, null));
+                    from = prefix + Behind(page[^1].Place);
                 }
             }
 
             foreach (var entry in page) yield return entry;
-            if (count < Page) yield break;
+            if (count < size) yield break;
         }
     }
 
@@ -191,6 +192,9 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
         ArgumentNullException.ThrowIfNull(file);
         return stores.Hub.OpenReadAsync(new ObjectPath(stores.HubBucket, file.Object), offset, length, ct);
     }
+
+    // '0' is the character after '/': everything below a folder is before it. NUL cannot be in a path: a file's next is just behind it.
+    private static string Behind(string? place) => place is null ? "" : place.EndsWith('/') ? place[..^1] + "0" : place + "\u0001";
 
     private static string EndOf(FilePath folder) => folder.FolderPrefix[..^1] + "0";
 

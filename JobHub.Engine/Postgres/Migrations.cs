@@ -47,6 +47,10 @@ public sealed class Projects : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0010_bulk")]
 public sealed class Bulk : SqlMigration;
 
+/// <summary>Who made a file, and which jobs use a program.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0012_data")]
+public sealed class FilesAndPrograms : SqlMigration;
+
 /// <summary>Brings a database to this version. Safe from several processes at once: EF takes a lock.</summary>
 public static class Schema
 {

@@ -151,6 +151,6 @@ public sealed class ProjectStore(NpgsqlDataSource database)
         return await command.ExecuteNonQueryAsync(ct) == 1;
     }
 
-    private static ProjectView Read(NpgsqlDataReader reader) => new(
+    internal static ProjectView Read(NpgsqlDataReader reader) => new(
         reader.GetString(0), reader.GetString(1), reader.GetString(2), reader.GetBoolean(3), reader.GetFieldValue<DateTimeOffset>(4), reader.GetBoolean(5));
 }

@@ -1,8 +1,6 @@
 using JobHub.Api.Http;
 using JobHub.Engine.Files;
 using JobHub.Engine.Jobs;
-using JobHub.ServiceDefaults;
-using Microsoft.AspNetCore.StaticFiles;
 using Microsoft.Extensions.Options;
 
 namespace JobHub.Api.Features.Commands;
@@ -10,8 +8,6 @@ namespace JobHub.Api.Features.Commands;
 /// <summary>/files: the project's file space, and with <c>job_id</c> one job's own tree.</summary>
 public static class FileEndpoints
 {
-    private static readonly FileExtensionContentTypeProvider Types = new();
-
     public static void MapFiles(this IEndpointRouteBuilder family)
     {
         var limit = family.ServiceProvider.GetRequiredService<IOptions<FileSpaceOptions>>().Value.UploadLimit;
@@ -27,7 +23,7 @@ public static class FileEndpoints
 
     private static async Task<IResult> GetAsync(HttpContext context, FileSpace space, JobReader reader, CancellationToken ct)
     {
-        var (project, path, asFolder) = PlaceOf(context.Request);
+        var (project, path, asFolder) = ProjectFiles.PlaceOf(context.Request);
         var tree = FileSpace.Space;
         if (context.Request.QueryText("job_id") is { } id)
         {
@@ -35,68 +31,27 @@ public static class FileEndpoints
             tree = job.Number;
         }
 
-        if (!asFolder && await space.FindAsync(project, tree, path, ct) is { } file)
-        {
-            return new BytesResult
-            {
-                Size = file.Size, ETag = file.ETag, Modified = file.ModifiedAt, FileName = path.Name,
-                ContentType = Types.TryGetContentType(path.Name, out var type) ? type : "application/octet-stream",
-                Open = (offset, length, cancel) => space.OpenAsync(file, offset, length, cancel),
-            };
-        }
-
+        if (!asFolder && await space.FindAsync(project, tree, path, ct) is { } file) return ProjectFiles.ContentOf(file, path, space);
         return await space.HasFolderAsync(project, tree, path, ct)
             ? TypedResults.Ok(new FolderWire(path.Value, space.ListAsync(project, tree, path, ct).Select(CommandMapping.ToWire)))
-            : Unknown(path);
+            : throw ProjectFiles.Unknown(path);
     }
 
     private static async Task<IResult> PutAsync(HttpContext context, FileSpace space, FileStaging staging, CancellationToken ct)
     {
-        var (project, path, asFolder) = OwnPlaceOf(context.Request);
-        if (asFolder || path.IsRoot) throw new RefusedException(400, "invalid-path", "A file's path does not end with '/'.", "path");
-        if (context.Request.HasFormContentType) throw new RefusedException(415, "unsupported-media-type", "Send the file's bytes as the body, not a form.", "Content-Type");
-        var staged = await staging.StageAsync(context.Request.Body, hash: false, ct);
-        var put = FileChange.NotFound;
-        try
-        {
-            put = await space.PutAsync(project, path, staged, ct);
-        }
-        finally
-        {
-            if (put != FileChange.Done) await staging.DropAsync([staged.Object]);
-        }
-
-        return put switch
-        {
-            FileChange.Done => TypedResults.Created($"/files?path={Uri.EscapeDataString(path.Value)}", new FileWire(path.Value, staged.Size)),
-            FileChange.IsFolder => Problems.Conflict("path-is-folder", $"{path} is a folder.", "path"),
-            _ => Problems.Conflict("path-below-file", $"A part of {path} is a file.", "path"),
-        };
+        var place = OwnPlaceOf(context.Request);
+        var staged = await ProjectFiles.TakeAsync(context.Request, place, space, staging, ct);
+        return TypedResults.Created($"/files?path={Uri.EscapeDataString(place.Path.Value)}", new FileWire(place.Path.Value, staged.Size));
     }
 
     private static async Task<IResult> RemoveAsync(HttpContext context, FileSpace space, CancellationToken ct)
     {
         var recursive = context.Request.QueryFlag("recursive");
-        var (project, path, asFolder) = OwnPlaceOf(context.Request);
-        return await space.RemoveAsync(project, path, asFolder, recursive, ct) switch
-        {
-            FileChange.Done => TypedResults.NoContent(),
-            FileChange.IsFolder => Problems.Conflict("folder-not-empty", $"{path} is a folder with files. Say ?recursive=true to remove all of them.", "path"),
-            _ => Unknown(path),
-        };
+        await ProjectFiles.RemoveAsync(OwnPlaceOf(context.Request), recursive, space, ct);
+        return TypedResults.NoContent();
     }
 
-    private static (string Project, FilePath Path, bool AsFolder) OwnPlaceOf(HttpRequest request) => request.QueryText("job_id") is null
-        ? PlaceOf(request)
+    private static FilePlace OwnPlaceOf(HttpRequest request) => request.QueryText("job_id") is null
+        ? ProjectFiles.PlaceOf(request)
         : throw Problems.InvalidField("job_id", "What a job was given and left is not changed. Leave job_id away to change the file space.");
-
-    private static (string Project, FilePath Path, bool AsFolder) PlaceOf(HttpRequest request)
-    {
-        var project = Project.Of(request);
-        var text = request.QueryText("path") ?? throw SubmitFields.Missing("path");
-        if (FilePath.Read(text, folder: null, out var path) is { } reason) throw new RefusedException(400, "invalid-path", reason, "path");
-        return (project, path, text.EndsWith('/'));
-    }
-
-    private static ProblemResult Unknown(FilePath path) => Problems.NotFound("file-not-found", $"There is neither a file nor a folder {path}.");
 }

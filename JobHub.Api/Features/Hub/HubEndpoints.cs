@@ -32,6 +32,10 @@ public static class HubEndpoints
         jobs.MapLog();
         hub.MapExplain();
         hub.MapWebhooks();
+        hub.MapArtifacts();
+        hub.MapFiles();
+        hub.MapHubProjects();
+        hub.MapSettings();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }

@@ -1,20 +1,9 @@
 using JobHub.Api.Http;
-using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Artifacts;
-using JobHub.Engine.Protocol;
-using JobHub.ServiceDefaults;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.Options;
 
 namespace JobHub.Api.Features.MapReduce;
-
-/// <summary>Section <c>JobHub:Artifacts</c>.</summary>
-public sealed class ArtifactOptions
-{
-    /// <summary>The largest upload in bytes, the form around it included.</summary>
-    [System.ComponentModel.DataAnnotations.Range(1, 1L << 40)]
-    public long UploadLimit { get; init; } = 1L << 30;
-}
 
 /// <summary>/api/v1/artifacts: programs by name.</summary>
 public static class ArtifactEndpoints
@@ -39,74 +28,14 @@ public static class ArtifactEndpoints
     private static Ok<IAsyncEnumerable<ArtifactWire>> List(ArtifactStore artifacts, CancellationToken ct) =>
         TypedResults.Ok(artifacts.ListAsync(ct).Select(MapReduceMapping.ToWire));
 
-    private static async Task<Results<Ok<ArtifactWire>, ProblemResult>> PutAsync(HttpRequest request, ArtifactStore artifacts, CancellationToken ct)
-    {
-        StagedContent? staged = null;
-        string? name = null;
-        ProgramType? type = null;
-        try
-        {
-            await foreach (var part in MultipartForm.ReadAsync(request, ct))
-            {
-                switch (part.Name)
-                {
-                    case "program" when staged is not null:
-                        throw new RefusedException(400, "repeated-field", "The form has more than one 'program'.", "program");
-                    case "program":
-                        name = ArtifactName.BaseOf(part.FileName ?? "");
-                        if (!ArtifactName.IsValid(name))
-                        {
-                            throw Problems.InvalidField("program", part.FileName is null
-                                ? "'program' must be an uploaded file with a file name."
-                                : "The file's name must have 1 to 128 characters, none of them a control character, '/' or '\\', and be neither . nor ...");
-                        }
-
-                        staged = await artifacts.StageAsync(part.Body, ct);
-                        break;
-                    case "type" when type is not null:
-                        throw new RefusedException(400, "repeated-field", "The form has more than one 'type'.", "type");
-                    case "type":
-                        type = TypeOf(await part.ReadTextAsync(1024, ct));
-                        break;
-                    default:
-                        throw new RefusedException(400, "unknown-field", "The form has a part that is neither 'program' nor 'type'.", part.Name.Length <= 64 ? part.Name : null);
-                }
-            }
-
-            if (staged is null || name is null) throw new RefusedException(400, "missing-field", "The form needs a file in its field 'program'.", "program");
-            AuditNote.Of(request.HttpContext).Object = name;
-            return TypedResults.Ok(MapReduceMapping.ToWire(await artifacts.PublishAsync(name, type ?? ProgramType.Executable, staged, ct)));
-        }
-        finally
-        {
-            if (staged is not null) await staged.DisposeAsync();
-        }
-    }
-
-    private static ProgramType? TypeOf(string text) => text switch
-    {
-        // An empty value counts as absent.
-        "" => null,
-        "executable" => ProgramType.Executable,
-        "streaming" => ProgramType.Streaming,
-        _ => throw Problems.InvalidField("type", "'type' must be executable or streaming."),
-    };
+    private static async Task<Results<Ok<ArtifactWire>, ProblemResult>> PutAsync(HttpRequest request, ArtifactStore artifacts, CancellationToken ct) =>
+        TypedResults.Ok(MapReduceMapping.ToWire(await ArtifactUploads.TakeFormAsync(request, artifacts, ct)));
 
     private static async Task<Results<Ok<ArtifactWire>, ProblemResult>> GetAsync(HttpContext context, ArtifactStore artifacts, CancellationToken ct) =>
         await artifacts.FindAsync(RouteText.Of(context, "filename"), ct) is { } found ? TypedResults.Ok(MapReduceMapping.ToWire(found)) : Unknown();
 
-    private static async Task<IResult> DownloadAsync(HttpContext context, ArtifactStore artifacts, CancellationToken ct)
-    {
-        if (await artifacts.FindAsync(RouteText.Of(context, "filename"), ct) is not { } found) return Unknown();
-        return new BytesResult
-        {
-            Size = found.Size,
-            ETag = found.Hash,
-            Modified = found.CreatedAt,
-            FileName = found.Name,
-            Open = (offset, length, cancel) => artifacts.OpenAsync(found, offset, length, cancel),
-        };
-    }
+    private static async Task<IResult> DownloadAsync(HttpContext context, ArtifactStore artifacts, CancellationToken ct) =>
+        await artifacts.FindAsync(RouteText.Of(context, "filename"), ct) is { } found ? ArtifactUploads.ContentOf(found, artifacts) : Unknown();
 
     private static async Task<Results<NoContent, ProblemResult>> DeleteAsync(HttpContext context, ArtifactStore artifacts, CancellationToken ct) =>
         await artifacts.DeleteAsync(RouteText.Of(context, "filename"), ct) ? TypedResults.NoContent() : Unknown();

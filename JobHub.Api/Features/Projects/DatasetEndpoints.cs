@@ -50,7 +50,7 @@ internal static class DatasetEndpoints
         var body = (await JsonBody.ReadAsync<DatasetBody>(context.Request, ct)).Value;
         ProjectResourceEndpoints.CheckDescription(body.Description);
         var id = (await datasets.CreateAsync(project, body.Description ?? "", ct)).ToString("D");
-        return TypedResults.Created($"/projects/{project}/datasets/{id}", new MadeWire(id));
+        return TypedResults.Created(ProjectEndpoints.MadeAt(context, id), new MadeWire(id));
     }
 
     private static async Task<Ok<IEnumerable<DatasetWire>>> ListAsync(HttpContext context, DatasetStore datasets, CancellationToken ct)

@@ -72,7 +72,7 @@ internal static class InferenceEndpoints
         }
 
         return id is { } made
-            ? TypedResults.Created($"/projects/{Uri.EscapeDataString(project)}/datasets/{dataset}/inferences/{made}", new NewInferenceWire(made.ToString()))
+            ? TypedResults.Created(ProjectEndpoints.MadeAt(context, made.ToString()), new NewInferenceWire(made.ToString()))
             : throw AnalysisMapping.NoDataset();
     }
 

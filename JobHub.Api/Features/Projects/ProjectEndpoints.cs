@@ -8,8 +8,17 @@ public static class ProjectEndpoints
     public static void MapProjects(this IEndpointRouteBuilder routes)
     {
         ArgumentNullException.ThrowIfNull(routes);
-        var group = routes.MapGroup("/projects").WithGroupName("projects");
-        ProjectResourceEndpoints.Map(group);
+        Map(routes.MapGroup("/projects").WithGroupName("projects"), whole: true);
+        // The hub's own API has them too, with a list of its own.
+        Map(routes.MapGroup("/hub/v1/projects").WithGroupName("hub"), whole: false);
+    }
+
+    /// <summary>Where what was made below a request's address is.</summary>
+    internal static string MadeAt(HttpContext context, string id) => $"{context.Request.PathBase}{context.Request.Path.Value!.TrimEnd('/')}/{Uri.EscapeDataString(id)}";
+
+    private static void Map(RouteGroupBuilder group, bool whole)
+    {
+        ProjectResourceEndpoints.Map(group, whole);
         DatasetEndpoints.Map(group);
         ProjectJobEndpoints.Map(group);
         InferenceEndpoints.Map(group);

@@ -51,7 +51,7 @@ internal static class ProjectJobEndpoints
                 case SubmitResult.Accepted accepted when await reader.FindAsync(project, accepted.Id, ct) is { } job:
                     var id = job.Id.ToString();
                     AuditNote.Of(context).Object = id;
-                    return TypedResults.Accepted($"/projects/{Uri.EscapeDataString(project)}/jobs/{id}", new SubmittedProjectJobWire(id, job.Details.Analysis.ToString()));
+                    return TypedResults.Accepted(ProjectEndpoints.MadeAt(context, id), new SubmittedProjectJobWire(id, job.Details.Analysis.ToString()));
                 case SubmitResult.InputDeleted:
                     return Problems.NotFound("dataset-not-found", "The dataset or the inference was deleted meanwhile.");
                 default:

@@ -13,12 +13,12 @@ internal static class ProjectResourceEndpoints
 {
     private const int LongestName = 200, LongestDescription = 10_000, MostUsers = 1000;
 
-    public static void Map(RouteGroupBuilder group)
+    public static void Map(RouteGroupBuilder group, bool whole)
     {
         var projects = group.MapGroup("").WithTags("Projects");
         projects.MapPost("", CreateAsync).Accepts<ProjectBody>("application/json").ProducesProblem(400).ProducesProblem(403).WithSummary("A new project; its creator is a member.");
-        projects.MapGet("", ListAsync).WithPages().ProducesProblem(400).WithSummary("The projects that the caller may read, oldest first; an admin's are all.");
-        projects.MapGet("/{project}", GetAsync).ProducesProblem(404).WithSummary("One project; its members for members only.");
+        if (whole) projects.MapGet("", ListAsync).WithPages().ProducesProblem(400).WithSummary("The projects that the caller may read, oldest first; an admin's are all.");
+        if (whole) projects.MapGet("/{project}", GetAsync).ProducesProblem(404).WithSummary("One project; its members for members only.");
         projects.MapPut("/{project}", ChangeAsync).Accepts<ProjectBody>("application/json").ProducesProblem(400).ProducesProblem(403).ProducesProblem(404)
             .WithSummary("Changes a project: what is left out stays, 'users' are the members from now on.");
         projects.MapDelete("/{project}", DeleteAsync).ProducesProblem(403).ProducesProblem(404).ProducesProblem(409)
@@ -38,7 +38,7 @@ internal static class ProjectResourceEndpoints
         if (caller.Account is { } creator && !members.Contains(creator)) members = [.. members, creator];
         var id = await projects.CreateAsync(body.Name.Trim(), body.Description ?? "", body.Visibility == "public", caller.Account, members, ct);
         AuditNote.Of(context).Project = id;
-        return TypedResults.Created($"/projects/{id}", new MadeWire(id));
+        return TypedResults.Created(ProjectEndpoints.MadeAt(context, id), new MadeWire(id));
     }
 
     private static async Task<Ok<IEnumerable<ProjectWire>>> ListAsync(HttpContext context, ProjectStore projects, ProjectAccess access, CancellationToken ct)

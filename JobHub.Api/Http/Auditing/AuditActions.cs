@@ -26,6 +26,8 @@ public static class AuditActions
     public static (string Action, string Kind) Of(string method, string? pattern)
     {
         var path = "/" + (pattern ?? "").Trim('/');
+        // The same routes at a second address.
+        if (path.StartsWith("/hub/v1/projects", StringComparison.OrdinalIgnoreCase)) path = path["/hub/v1".Length..];
         if (Named.TryGetValue($"{method} {path}", out var named)) return named;
         var segments = path.Split('/', StringSplitOptions.RemoveEmptyEntries);
         var last = segments.LastOrDefault() ?? "root";
