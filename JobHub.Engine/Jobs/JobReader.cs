@@ -44,12 +44,6 @@ public sealed class JobReader(NpgsqlDataSource database)
         WHERE l.task_id = $task AND NOT EXISTS (SELECT FROM attempt a WHERE a.task_id = $task AND a.number = l.attempt)
         """;
 
-    // Tasks that have not ended, unfolded deltas counted.
-    private const string Open = """
-        (j.maps + j.reduces + j.commands + j.analyses - j.succeeded - j.failed - j.canceled - j.skipped
-         - coalesce(d.succeeded, 0) - coalesce(d.failed, 0) - coalesce(d.canceled, 0) - coalesce(d.skipped, 0))
-        """;
-
     /// <summary>The job that a caller of a project means: by its own id (its name there), else by the hub's. Null when there is none in the project.</summary>
     public async Task<JobView?> FindAsync(string project, string text, CancellationToken ct)
     {
@@ -92,7 +86,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         var statement = new NpgsqlBatchCommand();
         // What only the job's own row decides needs neither its deltas nor its leases.
         var from = filter.Stage is null && filter.State is null or >= JobState.Succeeded ? "FROM job j" : JobColumns[JobColumns.IndexOf("FROM job j", StringComparison.Ordinal)..];
-        statement.CommandText = $"SELECT count(*) {from}{ConditionsOf(filter with { After = null, Limit = null }, statement.Parameters)}";
+        statement.CommandText = $"SELECT count(*) {from}{JobConditions.Of(filter with { After = null, Limit = null }, statement.Parameters)}";
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
         await reader.ReadAsync(ct);
@@ -108,11 +102,11 @@ public sealed class JobReader(NpgsqlDataSource database)
         return await reader.ReadAsync(ct) ? ReadJob(reader) : null;
     }
 
-    /// <summary>Jobs, newest first; streamed.</summary>
+    /// <summary>Jobs in the order that the filter asks for, newest first by itself; streamed.</summary>
     public async IAsyncEnumerable<JobView> ListAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
     {
         var statement = new NpgsqlBatchCommand();
-        var conditions = ConditionsOf(filter, statement.Parameters);
+        var conditions = JobConditions.Of(filter, statement.Parameters);
         var limit = "";
         if (filter.Limit is { } n)
         {
@@ -120,7 +114,7 @@ public sealed class JobReader(NpgsqlDataSource database)
             limit = " LIMIT $" + statement.Parameters.Count;
         }
 
-        statement.CommandText = JobColumns + conditions + " ORDER BY j.number DESC" + limit;
+        statement.CommandText = JobColumns + conditions + JobConditions.OrderOf(filter) + limit;
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
         while (await reader.ReadAsync(ct)) yield return ReadJob(reader);
@@ -207,60 +201,6 @@ public sealed class JobReader(NpgsqlDataSource database)
         return new(new(reader.GetInt64(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt32(3), reader.GetInt32(4)),
             reader.IsDBNull(5) ? 0 : reader.GetInt64(5), reader.GetBoolean(6));
     }
-
-    private static string ConditionsOf(JobFilter filter, NpgsqlParameterCollection parameters)
-    {
-        var where = new List<string> { "j.deleted_at IS NULL" };
-        void Where(string condition, object value)
-        {
-            parameters.AddWithValue(value);
-            where.Add(condition.Replace("?", "$" + parameters.Count, StringComparison.Ordinal));
-        }
-
-        if (filter.Ended is { } ended) where.Add(ended ? "j.state >= 4" : "j.state < 4");
-        switch (filter.Stage)
-        {
-            case JobStage.Waiting: where.Add($"j.state < 4 AND j.stop <> 1 AND coalesce(h.leased, 0) + coalesce(h.running, 0) = 0 AND {Open} > 0"); break;
-            case JobStage.Starting: where.Add("j.state < 4 AND j.stop <> 1 AND coalesce(h.running, 0) = 0 AND h.leased > 0"); break;
-            case JobStage.Running: where.Add($"j.state < 4 AND (j.stop = 1 OR h.running > 0 OR coalesce(h.leased, 0) + coalesce(h.running, 0) = 0 AND {Open} = 0)"); break;
-        }
-
-        // One of a tree that is being deleted is gone already.
-        where.Add("j.deleted_at IS NULL");
-        var ofRoots = filter.Parent == 0 ? " AND r.parent IS NULL" : "";
-        if (filter.Parent == 0) where.Add("j.parent IS NULL");
-        else if (filter.Parent is { } parent) Where("j.parent = ?", parent);
-        if (filter.Family is { } family) Where("j.family = ?", (short)family);
-        if (filter.Project is { } project) Where("j.project = ?", project);
-        if (filter.OnlyUnmade) where.Add(Unmade("j"));
-        if (filter.Projects is { } projects) Where("j.project = ANY (?)", projects);
-        if (filter.Text is { } text) Where("strpos(lower(coalesce(j.title, '')), lower(?)) > 0", text);
-        if (filter.After is { } after) Where("j.number < coalesce((SELECT number FROM job WHERE id = ?), 0)", after.Value);
-        switch (filter.State)
-        {
-            // A job reads as canceling from the request on and as running from the first lease on: state alone does not say it.
-            case JobState.Canceling: where.Add("j.state < 4 AND j.stop = 1"); break;
-            case JobState.Paused: where.Add("j.state < 4 AND j.stop = 0 AND j.paused"); break;
-            case JobState.Running:
-                // By number from what runs, which the slots bound, and not by a walk over everything that waits.
-                var newest = filter is { Limit: not null, Family: null, Project: null, Projects: null, Text: null, Parent: null or 0 } ? $" ORDER BY r.number DESC LIMIT {filter.Limit}" : "";
-                var unmade = filter.OnlyUnmade ? $" AND {Unmade("r")}" : "";
-                var before = filter.After is null ? "" : $" AND r.number < coalesce((SELECT number FROM job WHERE id = ${parameters.Count}), 0)";
-                where.Add($"""
-                    j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
-                        ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{ofRoots}{unmade}{before}{newest})
-                        || ARRAY(SELECT DISTINCT task_id >> 20 FROM live WHERE session_id IS NOT NULL)
-                        || ARRAY(SELECT DISTINCT job FROM ledger WHERE position IS NULL AND started_at IS NOT NULL))
-                    """);
-                break;
-            case JobState.Queued: where.Add("j.state = 0 AND j.stop = 0 AND NOT j.paused AND h.number IS NULL AND d.started_at IS NULL"); break;
-            case { } terminal: Where("j.state = ?", (short)terminal); break;
-        }
-
-        return where.Count == 0 ? "" : " WHERE " + string.Join(" AND ", where);
-    }
-
-    private static string Unmade(string job) => $"({job}.project = 'default' OR NOT EXISTS (SELECT FROM project p WHERE p.id = {job}.project))";
 
     private static TaskSplit SplitOf(string path, long size, int part, long splitSize, bool wholeObjects)
     {

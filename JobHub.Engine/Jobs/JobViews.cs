@@ -120,29 +120,6 @@ public enum JobStage
     Running,
 }
 
-/// <summary>Filter of a job list. Keyset paging: newest first, after this number.</summary>
-public sealed record JobFilter
-{
-    public JobFamily? Family { get; init; }
-    public JobState? State { get; init; }
-    /// <summary>Only jobs that have not ended, at this stage.</summary>
-    public JobStage? Stage { get; init; }
-    /// <summary>Only jobs that have ended (true) or have not (false).</summary>
-    public bool? Ended { get; init; }
-    public string? Project { get; init; }
-    /// <summary>Only jobs of these projects; null = of all.</summary>
-    public string[]? Projects { get; init; }
-    /// <summary>Only jobs of projects that nobody made: plain names, <c>default</c> among them.</summary>
-    public bool OnlyUnmade { get; init; }
-    public string? Text { get; init; }
-    /// <summary>Only jobs in this group; 0 = only those in none. Null = all.</summary>
-    public long? Parent { get; init; }
-    /// <summary>Only jobs older than this one (exclusive).</summary>
-    public JobId? After { get; init; }
-    /// <summary>Null = all, streamed.</summary>
-    public int? Limit { get; init; }
-}
-
 /// <summary>Filter of a task list, ordered by kind and index.</summary>
 public sealed record TaskFilter
 {

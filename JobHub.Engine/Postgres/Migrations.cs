@@ -43,6 +43,10 @@ public sealed class Accounts : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0006_projects")]
 public sealed class Projects : SqlMigration;
 
+/// <summary>What lists of jobs are searched, sorted and counted by.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0007_search")]
+public sealed class Search : SqlMigration;
+
 /// <summary>Changes of many jobs at once.</summary>
 [DbContext(typeof(JobHubDbContext)), Migration("0010_bulk")]
 public sealed class Bulk : SqlMigration;

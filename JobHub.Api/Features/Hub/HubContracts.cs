@@ -5,6 +5,12 @@ namespace JobHub.Api.Features.Hub;
 /// <summary>A page of jobs; <paramref name="Next"/> is the next page's <c>after</c>, absent on the last.</summary>
 public sealed record HubJobPage(IReadOnlyList<HubJob> Items, string? Next);
 
+/// <summary>How many jobs match, by state; all states are named. Not exact: at least so many.</summary>
+public sealed record HubJobCounts(long Total, bool Exact, Dictionary<string, long> ByState);
+
+/// <summary>Where a job's attempts are now. <paramref name="Worker"/> is named when it is one.</summary>
+public sealed record HubPlace(int Slots, int Workers, string? Worker);
+
 /// <summary>A page of tasks.</summary>
 public sealed record HubTaskPage(IReadOnlyList<HubTask> Items, string? Next);
 
@@ -41,6 +47,10 @@ public record HubJob
     public HubLeafCounts? Leaves { get; init; }
     public required HubTaskCounts Tasks { get; init; }
     public required Dictionary<string, long> Counters { get; init; }
+    /// <summary>Where it runs; only in lists, absent when nothing of it does.</summary>
+    public HubPlace? Place { get; init; }
+    /// <summary>Why it waits; only in lists, absent when it does not.</summary>
+    public HubWaiting? Waiting { get; init; }
     /// <summary>The family's own part; only of one job, not in lists.</summary>
     public JsonElement? Details { get; init; }
 }

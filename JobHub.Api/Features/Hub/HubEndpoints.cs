@@ -20,8 +20,7 @@ public static class HubEndpoints
     {
         var hub = routes.MapGroup("/hub/v1").WithGroupName("hub");
         var jobs = hub.MapGroup("/jobs").WithTags("Jobs");
-        jobs.MapGet("", ListAsync).ProducesProblem(400).ProducesProblem(404)
-            .WithSummary("Jobs of all families, newest first; of trees the roots, or with ?parent= the jobs in a group. ?family=, ?state=, ?project=, ?q= (in the title) narrow it; ?limit= to 500 (50); ?after= is the last page's next.");
+        hub.MapJobList();
         jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
         jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
         MapChange(jobs, "pause", "Pauses a job with all below it: what runs is stopped and waits.", static (trees, number, caller, ct) => trees.PauseAsync([number], caller, ct));
@@ -38,34 +37,6 @@ public static class HubEndpoints
         hub.MapSettings();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
-    }
-
-    private static async Task<Results<Ok<HubJobPage>, ProblemResult>> ListAsync(HttpContext context, JobReader reader, TreeReader trees, ProjectAccess access, CancellationToken ct)
-    {
-        var request = context.Request;
-        var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
-        var projects = await access.ReadableAsync(Caller.Of(context), ct);
-        JobView? parent = null;
-        if (request.QueryText("parent") is { } group && (JobId.TryRead(group) is not { } id || (parent = await reader.GetAsync(id, ct)) is null || projects?.Contains(parent.Project) == false)) return Unknown();
-        var filter = new JobFilter
-        {
-            Family = request.QueryWord<JobFamily>("family"),
-            State = request.QueryWord<JobState>("state"),
-            Project = request.QueryText("project"),
-            Projects = projects, OnlyUnmade = Caller.Of(context).IsDeveloper,
-            Text = request.QueryText("q"),
-            Parent = parent?.Number ?? 0,
-            After = request.QueryText("after") is { } after ? JobId.TryRead(after) ?? throw Problems.InvalidField("after", "'after' must be the id of a job.") : null,
-            Limit = limit + 1,
-        };
-        var (items, more) = await Paging.TakeAsync(reader.ListAsync(filter, ct), limit, ct);
-        var tree = new Dictionary<long, TreeJobView>();
-        long[] numbers = [.. items.Where(static job => job.Family == JobFamily.Farm).Select(static job => job.Number)];
-        if (numbers.Length > 0) await foreach (var job in trees.ManyAsync(numbers, ct)) tree[job.Number] = job;
-        // One that is not in its tree any more is being deleted.
-        var shown = items.Where(job => job.Family != JobFamily.Farm || tree.ContainsKey(job.Number))
-            .Select(job => tree.TryGetValue(job.Number, out var inTree) ? HubMapping.ToWire(job).InTree(inTree, parent?.Id) : HubMapping.ToWire(job));
-        return TypedResults.Ok(new HubJobPage([.. shown], more ? items[^1].Id.ToString() : null));
     }
 
     private static async Task<Results<Ok<HubJob>, ProblemResult>> GetAsync(HttpContext context, JobReader reader, TreeReader trees, CancellationToken ct)

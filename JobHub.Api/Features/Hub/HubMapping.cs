@@ -21,8 +21,9 @@ public static class HubMapping
     {
         ArgumentNullException.ThrowIfNull(job);
         ArgumentNullException.ThrowIfNull(tree);
-        var canceling = job.State == nameof(JobState.Canceling);
-        job = job with { Parent = parent?.ToString(), State = canceling ? job.State : tree.State.ToString(), Progress = tree.Progress ?? 0 };
+        // A group with failures has not failed while something below it is left to run; a search by state does not find it among the failed.
+        var own = job.State == nameof(JobState.Canceling) || (tree is { IsGroup: true, State: JobState.Failed } && tree.Leaves.Succeeded + tree.Leaves.Failed < tree.Leaves.Total);
+        job = job with { Parent = parent?.ToString(), State = own ? job.State : tree.State.ToString(), Progress = tree.Progress ?? 0 };
         return !tree.IsGroup ? job : job with
         {
             IsGroup = true, StartedAt = tree.StartedAt, EndedAt = tree.State.IsTerminal ? job.EndedAt : null, Children = Counts(tree.Children), Leaves = Counts(tree.Leaves),

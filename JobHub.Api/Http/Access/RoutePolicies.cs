@@ -70,6 +70,7 @@ public static class RoutePolicies
         ("/workers", RoutePolicy.FarmWorkers, ProjectSource.None),
         ("/projects", RoutePolicy.Projects, ProjectSource.None),
         ("/hub/v1/jobs", RoutePolicy.Family, ProjectSource.Job),
+        ("/hub/v1/jobs.csv", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/waiting", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/events", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/artifacts", RoutePolicy.Family, ProjectSource.None),
