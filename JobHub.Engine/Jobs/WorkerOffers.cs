@@ -17,7 +17,7 @@ internal sealed class WorkerOffers
     {
         await using var command = database.CreateCommand("""
             SELECT s.slots, s.cpus, s.memory, s.gpus, s.affinity::text, s.mounts, coalesce(h.held, 0), coalesce(h.gpus, 0), coalesce(h.cpus, 0), coalesce(h.memory, 0), w.affinity,
-                   coalesce(w.active, true), s.calls IS NOT NULL
+                   coalesce(w.active AND NOT w.draining, true), s.calls IS NOT NULL
             FROM worker_session s LEFT JOIN (
                 SELECT l.session_id, count(*)::int AS held, sum(c.gpus)::int AS gpus, sum(c.cpus)::int AS cpus, sum(c.memory)::bigint AS memory
                 FROM live l JOIN requirement_class c ON c.id = l.class WHERE l.session_id IS NOT NULL GROUP BY 1) h ON h.session_id = s.id

@@ -51,6 +51,10 @@ public sealed class Search : SqlMigration;
 [DbContext(typeof(JobHubDbContext)), Migration("0010_bulk")]
 public sealed class Bulk : SqlMigration;
 
+/// <summary>Numbers of what happened, of the queue and of workers, by minute.</summary>
+[DbContext(typeof(JobHubDbContext)), Migration("0011_statistics")]
+public sealed class StatisticTables : SqlMigration;
+
 /// <summary>Who made a file, and which jobs use a program.</summary>
 [DbContext(typeof(JobHubDbContext)), Migration("0012_data")]
 public sealed class FilesAndPrograms : SqlMigration;

@@ -9,7 +9,8 @@ namespace JobHub.Engine.Upkeep;
 /// What every Api does beside answering: fold, step, sweep, redo of commits, clean-up. Idempotent, without a leader: every row is taken with SKIP LOCKED or under a
 /// transaction's lock. Woken by what happens, and twice a second in any case.
 /// </summary>
-public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Projects.ProjectRemoval projects, Jobs.JobUpkeep lists, Wakeups wakeups,
+public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Projects.ProjectRemoval projects, Jobs.JobUpkeep lists,
+    Statistics.LedgerStatistics statistics, Statistics.QueueStatistics queue, Wakeups wakeups,
     EngineMeter meter, TimeProvider clock, ILogger<UpkeepLoop> logger) : BackgroundService
 {
     private static readonly TimeSpan Beat = TimeSpan.FromMilliseconds(500);
@@ -28,6 +29,8 @@ public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper swee
         RunAsync("projects", null, 2 * Beat, projects.RemoveAsync, stoppingToken),
         RunAsync("counts", null, 2 * Beat, lists.AddCountsAsync, stoppingToken),
         RunAsync("words", null, 2 * Beat, lists.MakeWordsAsync, stoppingToken),
+        RunAsync("statistics", null, Beat, statistics.RollUpAsync, stoppingToken),
+        RunAsync("queue", null, 2 * Beat, queue.SampleAsync, stoppingToken),
         RunAsync("leftovers", null, 120 * Beat, cleaner.RemoveLeftoversAsync, stoppingToken),
         RunAsync("timeout", null, 10 * Beat, sweeper.TimeOutAsync, stoppingToken));
 

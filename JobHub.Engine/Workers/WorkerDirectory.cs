@@ -28,6 +28,7 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
         SELECT coalesce((SELECT w.terminate FROM worker w WHERE w.name = s.worker), false) FROM s
         """;
 
+    private const string Drained = "worker-drained";
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
     private readonly SemaphoreSlim _reading = new(1, 1);
     private FrozenDictionary<string, WorkerSettings> _settings = FrozenDictionary<string, WorkerSettings>.Empty;
@@ -65,7 +66,7 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
                    CASE WHEN h.worker IS NOT NULL THEN 1 WHEN s.leased OR w.seen_at > clock_timestamp() - interval '10 seconds' THEN 0 ELSE 2 END,
                    greatest(w.seen_at, s.called), w.succeeded + coalesce(u.succeeded, 0), w.failed + coalesce(u.failed, 0),
                    coalesce(h.job, (SELECT a.task_id >> 20 FROM attempt a WHERE a.run = s.run LIMIT 1), w.last_job, 0), coalesce(h.run, s.run, 0),
-                   w.cpu, w.free_memory, w.total_memory, w.active, w.started_at
+                   w.cpu, w.free_memory, w.total_memory, w.active AND NOT w.draining, w.started_at
             FROM worker w LEFT JOIN sessions s ON s.worker = w.name LEFT JOIN held h ON h.worker = w.name LEFT JOIN unfolded u ON u.worker = w.name
             ORDER BY w.name
             """);
@@ -96,7 +97,7 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
         var names = edits.Keys.ToArray();
         await using (var command = database.CreateCommand("""
             WITH changed AS (
-                UPDATE worker w SET affinity = coalesce(e.affinity, w.affinity), active = coalesce(e.active, w.active), terminate = w.terminate AND NOT coalesce(e.active, false)
+                UPDATE worker w SET affinity = coalesce(e.affinity, w.affinity), active = coalesce(e.active, w.active), draining = w.draining AND e.active IS NULL, terminate = w.terminate AND NOT coalesce(e.active, false)
                 FROM (SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[]) AS u(name, affinity, active) ORDER BY 1) e WHERE w.name = e.name RETURNING w.name)
             INSERT INTO ledger (job, kind, payload) SELECT 0, 'worker-edited', jsonb_build_object('worker', name, 'caller', $4::text) FROM changed
             """))
@@ -117,11 +118,15 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
     /// <summary>They take nothing new and give back what runs.</summary>
     /// <param name="terminate">Their agents exit as well.</param>
     public Task<WorkerResult> StopAsync(IReadOnlyCollection<string> names, bool terminate, string caller, CancellationToken ct) => SetAsync(names,
-        "active = false, terminate = $3", terminate ? "worker-terminated" : "worker-stopped", terminate, caller, ct);
+        "active = false, draining = false, terminate = $3", terminate ? "worker-terminated" : "worker-stopped", terminate, caller, ct);
 
     /// <summary>They take work again.</summary>
     public Task<WorkerResult> StartAsync(IReadOnlyCollection<string> names, string caller, CancellationToken ct) => SetAsync(names,
-        "active = true, terminate = $3", "worker-started", false, caller, ct);
+        "active = true, draining = false, terminate = $3", "worker-started", false, caller, ct);
+
+    /// <summary>They take nothing new; what runs goes on to its end.</summary>
+    public Task<WorkerResult> DrainAsync(IReadOnlyCollection<string> names, string caller, CancellationToken ct) => SetAsync(names,
+        "active = true, draining = true, terminate = $3", Drained, false, caller, ct);
 
     /// <summary>Forgets workers with what operators set and what was counted. One that lives comes back with its next call; what it runs goes on.</summary>
     public async Task<WorkerResult> RemoveAsync(IReadOnlyCollection<string> names, string caller, CancellationToken ct)
@@ -156,7 +161,7 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
 
         Forget();
         if (kind == "worker-started") wakeups.Work(0);
-        else await GiveBackAsync([.. names], ct);
+        else if (kind != Drained) await GiveBackAsync([.. names], ct);
         return new WorkerResult.Done();
     }
 
@@ -209,7 +214,7 @@ public sealed class WorkerDirectory(NpgsqlDataSource database, AffinitySlots slo
         {
             if (IsFresh()) return;
             var start = clock.GetTimestamp();
-            await using var command = database.CreateCommand("SELECT name, active, affinity FROM worker WHERE NOT active OR affinity IS NOT NULL");
+            await using var command = database.CreateCommand("SELECT name, active AND NOT draining, affinity FROM worker WHERE NOT active OR draining OR affinity IS NOT NULL");
             await using var reader = await command.ExecuteReaderAsync(ct);
             var settings = new Dictionary<string, WorkerSettings>(StringComparer.Ordinal);
             while (await reader.ReadAsync(ct)) settings[reader.GetString(0)] = new(reader.GetBoolean(1), reader.IsDBNull(2) ? null : TreeTags.LinesOf(reader.GetString(2)));

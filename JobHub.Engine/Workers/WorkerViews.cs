@@ -56,6 +56,7 @@ public abstract record WorkerResult
 }
 
 /// <summary>What an operator has set of a worker.</summary>
+/// <param name="Active">It is given work: neither stopped nor draining.</param>
 /// <param name="Lines">Null: what the worker itself says holds.</param>
 public sealed record WorkerSettings(bool Active, string[][]? Lines)
 {

@@ -35,6 +35,8 @@ public static class HubEndpoints
         hub.MapFiles();
         hub.MapHubProjects();
         hub.MapSettings();
+        hub.MapOverview();
+        hub.MapHubWorkers();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }

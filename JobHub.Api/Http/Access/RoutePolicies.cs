@@ -77,6 +77,8 @@ public static class RoutePolicies
         ("/hub/v1/files", RoutePolicy.Family, ProjectSource.Query),
         ("/hub/v1/projects", RoutePolicy.Projects, ProjectSource.None),
         ("/hub/v1/settings", RoutePolicy.Shared, ProjectSource.None),
+        ("/hub/v1/overview", RoutePolicy.Family, ProjectSource.None),
+        ("/hub/v1/workers", RoutePolicy.Shared, ProjectSource.None),
         ("/hub/v1/webhooks", RoutePolicy.Operators, ProjectSource.None),
         ("/hub/v1/sign-in", RoutePolicy.Public, ProjectSource.None),
         ("/hub/v1/sign-out", RoutePolicy.Account, ProjectSource.None),

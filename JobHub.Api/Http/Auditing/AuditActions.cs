@@ -19,6 +19,7 @@ public static class AuditActions
         ["POST /api/terminateworkers"] = ("worker.terminate", "worker"), ["POST /api/affinities"] = ("affinity.change", "affinity"),
         ["DELETE /hub/v1/tokens/{id}"] = ("token.revoke", "token"), ["POST /hub/v1/me/password"] = ("user.password", "user"),
         ["POST /hub/v1/sign-in"] = ("user.sign-in", "user"), ["POST /hub/v1/sign-in/provider"] = ("user.sign-in", "user"), ["POST /hub/v1/sign-out"] = ("user.sign-out", "user"),
+        ["PUT /hub/v1/workers/{name}/affinity"] = ("worker.change", "worker"),
         ["POST /hub/v1/webhooks/{id}/deliveries/{delivery}/redeliver"] = ("webhook.redeliver", "webhook"),
     };
 
