@@ -68,7 +68,7 @@ public static class EngineRegistration
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
         services.AddSingleton<AffinitySlots>().AddSingleton<WorkerDirectory>().AddSingleton<FormLogs>().AddSingleton<FormWorkers>().AddSingleton<RunReader>();
         services.AddSingleton<HubHealth>().AddSingleton<Artifacts.ArtifactHistory>().AddSingleton<Projects.ProjectOverview>().AddSingleton<Jobs.JobNames>();
-        services.AddSingleton<WorkerReader>().AddSingleton<Statistics.StatisticReader>();
+        services.AddSingleton<WorkerReader>().AddSingleton<Statistics.StatisticReader>().AddSingleton<Statistics.LedgerStatistics>().AddSingleton<Statistics.QueueStatistics>();
         services.AddSingleton<Artifacts.ArtifactStore>().AddSingleton<Completions>().AddSingleton<OutputCommits>().AddSingleton<AttemptEndings>().AddSingleton<FencedAttempts>();
         return services;
     }
@@ -77,7 +77,6 @@ public static class EngineRegistration
     public static IServiceCollection AddEngineUpkeep(this IServiceCollection services)
     {
         services.AddSingleton<LedgerFolder>().AddSingleton<JobSteps>().AddSingleton<Sweeper>().AddSingleton<Cleaner>().AddSingleton<Speculation>().AddSingleton<JobUpkeep>().AddSingleton<Projects.ProjectRemoval>();
-        services.AddSingleton<Statistics.LedgerStatistics>().AddSingleton<Statistics.QueueStatistics>();
         services.AddHostedService<WakeupRelay>().AddHostedService<UpkeepLoop>();
         return services;
     }

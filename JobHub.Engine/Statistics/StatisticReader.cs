@@ -6,25 +6,6 @@ namespace JobHub.Engine.Statistics;
 /// <summary>Reads the roll-ups: a few hundred rows for any window, whatever has happened.</summary>
 public sealed class StatisticReader(NpgsqlDataSource database, TimeProvider clock)
 {
-    /// <summary>Jobs of one state are counted up to this.</summary>
-    public const int MostJobs = 100_000;
-
-    /// <summary>Jobs that have not ended, by state.</summary>
-    public async Task<(long Queued, long Running, long Paused, long Canceling)> OpenJobsAsync(StatisticScope scope, CancellationToken ct)
-    {
-        ArgumentNullException.ThrowIfNull(scope);
-        await using var command = Command(scope, $"""
-            SELECT count(*) FILTER (WHERE stop <> 1 AND NOT paused AND state = 0), count(*) FILTER (WHERE stop <> 1 AND NOT paused AND state <> 0),
-                   count(*) FILTER (WHERE stop <> 1 AND paused), count(*) FILTER (WHERE stop = 1)
-            FROM (SELECT 0) one CROSS JOIN LATERAL (
-                (SELECT j.state, j.stop, j.paused FROM job j WHERE j.state = 0 AND {scope.Where("j.project", 1, totals: false)} LIMIT {MostJobs})
-                UNION ALL (SELECT j.state, j.stop, j.paused FROM job j WHERE j.state > 0 AND j.state < 4 AND {scope.Where("j.project", 1, totals: false)} LIMIT {MostJobs})) o
-            """);
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        await reader.ReadAsync(ct);
-        return (reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3));
-    }
-
     /// <summary>What ended, by bucket, the empty ones too.</summary>
     public async Task<EndedBucket[]> EndedAsync(StatisticScope scope, StatisticWindow window, CancellationToken ct)
     {

@@ -10,6 +10,8 @@ internal static class Answers
 {
     public static async Task<JsonNode> JsonAsync(this HttpResponseMessage answer) => JsonNode.Parse(await answer.Content.ReadAsStringAsync())!;
 
+    public static async Task<JsonNode> GetFromJsonNodeAsync(this HttpClient client, string path) => JsonNode.Parse(await client.GetStringAsync(path))!;
+
     public static StringContent AsJson(this string text) => new(text, Encoding.UTF8, "application/json");
 
     public static Task<HttpResponseMessage> PostAsync(this HttpClient client, string path, JsonNode body) => client.PostAsync(path, body.ToJsonString().AsJson());

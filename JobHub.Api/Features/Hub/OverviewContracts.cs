@@ -7,8 +7,8 @@ public sealed record HubOverview(
     DateTimeOffset At, string Window, DateTimeOffset From, int BucketSeconds, string? Project, HubJobsNow Jobs, HubEnded Ended, HubEndedBucket[] Buckets, HubFailures Failures, HubQueue Queue,
     HubFinding[] NeedsALook, HubPool[] Capacity);
 
-/// <summary>Jobs that have not ended, by state, each counted up to <paramref name="Most"/>.</summary>
-public sealed record HubJobsNow(long Queued, long Running, long Paused, long Canceling, long Most);
+/// <summary>Jobs that have not ended, by state; of a tree its root.</summary>
+public sealed record HubJobsNow(long Queued, long Running, long Paused, long Canceling);
 
 /// <summary>What ended in the window, and what was submitted.</summary>
 public sealed record HubEnded(long JobsSubmitted, long JobsSucceeded, long JobsFailed, long JobsCanceled, long TasksSucceeded, long TasksFailed, long TasksCanceled);

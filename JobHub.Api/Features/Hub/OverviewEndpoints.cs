@@ -1,6 +1,7 @@
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
 using JobHub.Engine.Accounts;
+using JobHub.Engine.Jobs;
 using JobHub.Engine.Statistics;
 using JobHub.Engine.Webhooks;
 using JobHub.Engine.Workers;
@@ -22,7 +23,7 @@ public static class OverviewEndpoints
     }
 
     private static async Task<Results<Ok<HubOverview>, ProblemResult>> GetAsync(
-        HttpContext context, StatisticReader statistics, WorkerReader workers, WebhookStore webhooks, ProjectAccess access, TimeProvider clock, CancellationToken ct)
+        HttpContext context, StatisticReader statistics, JobSearch search, WorkerReader workers, WebhookStore webhooks, ProjectAccess access, TimeProvider clock, CancellationToken ct)
     {
         var (window, caller, project) = (WindowOf(context.Request), Caller.Of(context), context.Request.QueryText("project"));
         var scope = await ScopeAsync(caller, project, access, ct);
@@ -33,11 +34,11 @@ public static class OverviewEndpoints
         var failures = await statistics.OfWorkersAsync(scope, OverviewFindings.Recent, ct);
         IReadOnlyList<Webhook> told = RoutePolicies.Allows(RoutePolicy.Operators, caller.Role, writes: false) ? await webhooks.ListAsync(ct) : [];
         if (project is not null) told = [.. told.Where(w => w.Project == project)];
-        var open = await statistics.OpenJobsAsync(scope, ct);
+        var jobs = (await search.CountAsync(new() { Projects = scope.Projects, OnlyUnmade = scope.OnlyUnmade }, ct)).ByState;
         var ready = waiting.Where(static w => w.Claimable).ToArray();
         return TypedResults.Ok(new HubOverview(
             now, window.Name, window.From(now), (int)window.Bucket.TotalSeconds, project,
-            new(open.Queued, open.Running, open.Paused, open.Canceling, StatisticReader.MostJobs),
+            new(jobs.GetValueOrDefault(JobState.Queued), jobs.GetValueOrDefault(JobState.Running), jobs.GetValueOrDefault(JobState.Paused), jobs.GetValueOrDefault(JobState.Canceling)),
             new(buckets.Sum(static b => b.JobsSubmitted), buckets.Sum(static b => b.JobsSucceeded), buckets.Sum(static b => b.JobsFailed), buckets.Sum(static b => b.JobsCanceled),
                 buckets.Sum(static b => b.TasksSucceeded), buckets.Sum(static b => b.TasksFailed), buckets.Sum(static b => b.TasksCanceled)),
             [.. buckets.Select(static b => new HubEndedBucket(b.At, b.TasksSucceeded, b.TasksFailed, b.TasksCanceled, b.JobsSucceeded, b.JobsFailed))],

@@ -72,6 +72,28 @@ public sealed class WorkerDirectoryTests(WorkerDirectoryTests.Server server) : I
     }
 
     [Fact]
+    public async Task Drained_WhileItRuns_EndsThatAndIsGivenNothingUntilItIsStarted()
+    {
+        var (first, second) = (await SubmitAsync(), await SubmitAsync());
+        var worker = await _hub.OpenAsync("w1");
+        var held = Assert.Single(await _hub.ClaimAsync(worker, 1));
+        Assert.Equal(first.Value, held.JobId);
+
+        Assert.IsType<WorkerResult.Done>(await Workers.DrainAsync(["w1"], "me", None));
+        Assert.Empty(await _hub.ClaimAsync(worker));
+        var known = await _hub.Get<WorkerReader>().GetAsync("w1", None);
+        Assert.Equal((WorkerStanding.Draining, 1), (known!.Standing, known.Busy));
+        // What it runs goes on: no order to stop comes with a renew.
+        var renewed = await _hub.Sessions.RenewAsync(worker.Id, new([held.Token], [held.Token], [], 0, 0), None);
+        Assert.Empty(renewed!.Cancel);
+        Assert.Empty(renewed.Lost);
+
+        Assert.IsType<WorkerResult.Done>(await Workers.StartAsync(["w1"], "me", None));
+        Assert.Equal(WorkerStanding.Active, (await _hub.Get<WorkerReader>().GetAsync("w1", None))!.Standing);
+        Assert.Equal(second.Value, Assert.Single(await _hub.ClaimAsync(worker, 1)).JobId);
+    }
+
+    [Fact]
     public async Task Terminated_UntilItOpensAnotherSession_IsToldToExitAndStaysStopped()
     {
         var worker = await _hub.OpenAsync("w1");
