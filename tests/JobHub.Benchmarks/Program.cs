@@ -1,6 +1,7 @@
 using JobHub.Benchmarks.Analyses;
 using JobHub.Benchmarks.Farm;
 using JobHub.Benchmarks.Measuring;
+using JobHub.Benchmarks.Pages;
 using JobHub.Benchmarks.Queue;
 using JobHub.Benchmarks.Runtime;
 
@@ -21,6 +22,7 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["wordcount"] = StreamingComparison.WordCountAsync,
     ["tokenise"] = StreamingComparison.TokeniseAsync,
     ["sort"] = StreamingComparison.SortAsync,
+    ["pages"] = PageBenchmark.RunAsync,
     ["goeburst"] = GoeBurstBenchmark.RunAsync,
 };
 return await Verbs.RunAsync(verbs, args);

@@ -62,17 +62,23 @@ internal static class ListBenchmark
     }
 
     /// <summary>Ended jobs of every kind, and ten thousand that wait.</summary>
-    private static async Task FillAsync(NpgsqlDataSource database, int n)
+    /// <param name="tag">What a worker must offer to be given one that waits.</param>
+    internal static async Task FillAsync(NpgsqlDataSource database, int n, string? tag = null)
     {
-        await using (var needs = database.CreateCommand("INSERT INTO requirement_class (affinity, gpus, cpus, memory, mount) VALUES ('{}', 0, 0, 0, '') ON CONFLICT DO NOTHING"))
+        string[] affinity = tag is null ? [] : [tag];
+        await using (var needs = database.CreateCommand("INSERT INTO requirement_class (affinity, gpus, cpus, memory, mount) VALUES ($1, 0, 0, 0, '') ON CONFLICT DO NOTHING"))
+        {
+            needs.Parameters.AddWithValue(affinity);
             await needs.ExecuteNonQueryAsync();
+        }
+
         for (var from = 0; from < n; from += 100_000)
         {
             // Ids in the order of their numbers, as uuid v7 gives them.
             await using var fill = database.CreateCommand("""
                 INSERT INTO job (id, family, project, caller, title, labels, priority, rank, class, max_attempts, speculative, details, commands, succeeded, failed, canceled, state, started_at, ended_at)
                 SELECT (lpad(to_hex(i), 12, '0') || '7000800000' || lpad(to_hex(i), 10, '0'))::uuid, (i % 3)::smallint, 'p' || i % 50, 'bench', 'job ' || i, '{"team":"a"}', 255, 127::bigint << 56,
-                       (SELECT min(id) FROM requirement_class), 4, true, '{"command":"true","sandbox":true}',
+                       (SELECT id FROM requirement_class WHERE affinity = $3 AND gpus = 0 AND cpus = 0 AND memory = 0 AND mount = ''), 4, true, '{"command":"true","sandbox":true}',
                        1, s.w, s.f, s.c, s.state, clock_timestamp(), CASE WHEN s.state >= 4 THEN clock_timestamp() END
                 FROM generate_series($1, $2) AS i CROSS JOIN LATERAL (
                     SELECT CASE WHEN i % 1000 = 0 THEN 5 WHEN i % 777 = 0 THEN 6 WHEN i % 100 = 1 THEN 0 ELSE 4 END::smallint AS state) t
@@ -81,6 +87,7 @@ internal static class ListBenchmark
             fill.CommandTimeout = 120;
             fill.Parameters.AddWithValue(from + 1);
             fill.Parameters.AddWithValue(Math.Min(n, from + 100_000));
+            fill.Parameters.AddWithValue(affinity);
             await fill.ExecuteNonQueryAsync();
         }
 

@@ -1,0 +1,71 @@
+using JobHub.Testing;
+using Microsoft.Playwright;
+
+namespace JobHub.Web.Tests.Pages;
+
+/// <summary>Open pages while what they need comes, goes and comes back.</summary>
+public class AwayPageTests : IAsyncLifetime
+{
+    private static readonly LocatorAssertionsToHaveTextOptions Patiently = new() { Timeout = 60_000 };
+
+    private IPlaywright playwright = null!;
+    private IBrowser browser = null!;
+
+    public async Task InitializeAsync() => (playwright, browser) = await Dashboard.LaunchAsync();
+
+    public async Task DisposeAsync()
+    {
+        await browser.DisposeAsync();
+        playwright.Dispose();
+    }
+
+    [Fact]
+    public async Task Page_WhenTheApiGoesAndComesBack_SaysSoAndGoesOnByItself()
+    {
+        await using var hub = await HubProcess.StartAsync();
+        await using var web = await WebProcess.StartAsync(hub.Api.ToString(), settings: ("JobHub__Web__TokenFile", Path.Combine(hub.DataFolder, "admin-token")));
+        await using var open = await OpenPage.OpenAsync(browser, new Uri(web.Http.BaseAddress!, "/jobs"));
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+
+        await hub.StopAsync();
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Away", Patiently);
+        await open.SeeAsync("It goes on by itself.");
+        await Assertions.Expect(open.Page.GetByRole(AriaRole.Heading, new() { Name = "Jobs", Exact = true })).ToBeVisibleAsync();
+        await open.ShootAsync("away");
+
+        await hub.StartAgainAsync();
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+        using (var api = hub.CreateClient())
+        using (var answer = await api.PostAsync("/jobs", new StringContent("""{"command":"true","title":"After it was back"}""", System.Text.Encoding.UTF8, "application/json"))) answer.EnsureSuccessStatusCode();
+        await open.SeeAsync("After it was back");
+    }
+
+    [Fact]
+    public async Task Page_WhenTheDashboardIsKilled_IsLoadedAnewWhereItWas()
+    {
+        await using var hub = await HubProcess.StartAsync(new HubOptions { Web = true });
+        await using var open = await OpenPage.OpenAsync(browser, new Uri(hub.Dashboard, "/jobs?q=nothing-of-the-kind"));
+        await open.Page.EvaluateAsync("() => { window.before = true; }");
+
+        var before = await hub.KillAsync("web");
+        await hub.WaitRestartedAsync("web", before);
+
+        await open.Page.WaitForFunctionAsync("() => !window.before", null, new() { Timeout = 60_000 });
+        await open.ReadyAsync();
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+        Assert.EndsWith("/jobs?q=nothing-of-the-kind", open.Page.Url, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Connection_FromAPageOfAnotherOrigin_IsRefused()
+    {
+        await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");
+        foreach (var (origin, expected) in new[] { ("http://evil.example", 403), ("null", 403), (web.Http.BaseAddress!.ToString().TrimEnd('/'), 200) })
+        {
+            using var ask = new HttpRequestMessage(HttpMethod.Post, "/_blazor/negotiate?negotiateVersion=1");
+            ask.Headers.Add("Origin", origin);
+            using var answer = await web.Http.SendAsync(ask);
+            Assert.Equal(expected, (int)answer.StatusCode);
+        }
+    }
+}
