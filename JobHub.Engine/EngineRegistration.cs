@@ -60,7 +60,8 @@ public static class EngineRegistration
         services.AddSingleton<Accounts.TokenUse>().AddHostedService(static provider => provider.GetRequiredService<Accounts.TokenUse>());
         services.AddSingleton<Projects.ProjectStore>().AddSingleton<Projects.DatasetStore>().AddSingleton<Projects.DatasetSnapshot>().AddSingleton<Projects.DatasetUploads>();
         services.AddOptions<Projects.TypingOptions>().BindConfiguration("JobHub:Projects").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobSearch>().AddSingleton<Explain>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
+        services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobSearch>().AddSingleton<Explain>().AddSingleton<JobChanges>().AddSingleton<JobRemoval>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
+        services.AddSingleton<BulkStore>().AddSingleton<JobIds>();
         services.AddOptions<Files.FileSpaceOptions>().BindConfiguration("JobHub:Files").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();
         services.AddSingleton<Trees.JobTrees>().AddSingleton<Trees.TreeReader>().AddSingleton<Trees.TreeChanges>();
@@ -76,7 +77,7 @@ public static class EngineRegistration
     /// <summary>The upkeep loop and the wake-ups between Apis; every Api runs them.</summary>
     public static IServiceCollection AddEngineUpkeep(this IServiceCollection services)
     {
-        services.AddSingleton<LedgerFolder>().AddSingleton<JobSteps>().AddSingleton<Sweeper>().AddSingleton<Cleaner>().AddSingleton<Speculation>().AddSingleton<JobUpkeep>().AddSingleton<Projects.ProjectRemoval>();
+        services.AddSingleton<LedgerFolder>().AddSingleton<JobSteps>().AddSingleton<Sweeper>().AddSingleton<Cleaner>().AddSingleton<Speculation>().AddSingleton<JobChangeSteps>().AddSingleton<BulkRunner>().AddSingleton<JobUpkeep>().AddSingleton<Projects.ProjectRemoval>();
         services.AddHostedService<WakeupRelay>().AddHostedService<UpkeepLoop>();
         return services;
     }

@@ -47,4 +47,14 @@ public sealed class ProjectRights(NpgsqlDataSource database)
         command.Parameters.AddWithValue(account);
         return (string[])(await command.ExecuteScalarAsync(ct))!;
     }
+
+    /// <summary>The projects that a member's account may change.</summary>
+    public async Task<string[]> WritableAsync(long account, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            SELECT array_agg(id) FROM (SELECT 'default' COLLATE "C" AS id UNION SELECT project FROM project_member WHERE account = $1) p
+            """);
+        command.Parameters.AddWithValue(account);
+        return (string[])(await command.ExecuteScalarAsync(ct))!;
+    }
 }

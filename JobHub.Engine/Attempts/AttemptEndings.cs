@@ -224,8 +224,8 @@ public sealed class AttemptEndings(NpgsqlDataSource database, Wakeups wakeups, I
             WITH undone AS (DELETE FROM task WHERE id = $1 AND state = 4 AND attempt = $2 RETURNING id, attempt, counters, winner),
             marked AS (UPDATE attempt SET outcome = 7 FROM undone WHERE task_id = undone.id AND number = undone.attempt),
             dropped AS (INSERT INTO discard (task_id, token, attempt) SELECT id, winner, attempt FROM undone ON CONFLICT DO NOTHING),
-            queued AS (INSERT INTO live (task_id, class, rank, state, claimable, attempt)
-                       SELECT undone.id, j.class, j.rank, 1, true, greatest(undone.attempt,
+            queued AS (INSERT INTO live (task_id, class, rank, state, claimable, paused, attempt)
+                       SELECT undone.id, j.class, j.rank, 1, NOT j.paused, j.paused, greatest(undone.attempt,
                               (SELECT max(number) FROM attempt a WHERE a.task_id = undone.id), (SELECT max(l.attempt) FROM live l WHERE l.task_id = undone.id))
                        FROM undone JOIN job j ON j.number = $3),
             held AS (UPDATE live SET state = 0, claimable = false, not_before = NULL WHERE task_id >= $4 AND task_id < $5 AND state = 1 AND EXISTS (SELECT FROM undone) RETURNING task_id)

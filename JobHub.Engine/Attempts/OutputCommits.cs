@@ -72,7 +72,7 @@ public sealed class OutputCommits(NpgsqlDataSource database, JobContexts context
         WITH undone AS (DELETE FROM task WHERE id = $1 AND winner = $2 AND state = 3 RETURNING id, attempt),
         marked AS (UPDATE attempt SET outcome = 7 FROM undone WHERE task_id = undone.id AND number = undone.attempt),
         noted AS (INSERT INTO ledger (job, kind, payload) SELECT id >> 20, 'output-lost', jsonb_build_object('task', (id & 1048575)::int, 'attempt', attempt) FROM undone)
-        UPDATE live SET state = 1, claimable = true, session_id = NULL, token = NULL, claim_id = NULL, leased_at = NULL, started_at = NULL, stop = 0, misses = 0
+        UPDATE live SET state = 1, claimable = NOT paused, session_id = NULL, token = NULL, claim_id = NULL, leased_at = NULL, started_at = NULL, stop = 0, misses = 0
         FROM undone WHERE live.task_id = undone.id AND live.token = $2
         """;
 

@@ -28,7 +28,7 @@ public sealed record RetentionResult(int Jobs, long Rows, long Objects, int Kept
 /// <param name="stores">Null where the process has no store: jobs with logs in the store are then kept.</param>
 public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> options, ILogger<Retention> logger, StoreRegistry? stores = null)
 {
-    private const int Chunk = 2000;
+    private readonly JobRemoval removal = new(db, stores);
 
     public async Task<RetentionResult> ApplyAsync(CancellationToken ct)
     {
@@ -112,85 +112,13 @@ public sealed class Retention(NpgsqlDataSource db, IOptions<RetentionOptions> op
         long rows = 0, objects = 0;
         foreach (var number in tree)
         {
-            // Objects first: a row without its object can be removed later, an object without its row never.
-            if (await ForgetLogsAsync(number, ct) is not { } logs) return default;
-            objects += logs;
-            foreach (var sql in OfTasks) rows += await RepeatAsync(sql, number, ct);
-            rows += await RepeatAsync("delete from ledger where (tableoid, ctid) in (select tableoid, ctid from ledger where job = $1 and position is not null limit $2)", number, ct);
-            rows += await RepeatAsync("delete from idempotency where (caller, key) in (select i.caller, i.key from idempotency i join job j on j.id = i.job_id where j.number = $1 limit $2)", number, ct);
-            rows += await RepeatAsync("delete from job_input where (tableoid, ctid) in (select tableoid, ctid from job_input where job = $1 limit $2)", number, ct);
-            rows += await RepeatAsync("""
-                delete from file where (project, job, path) in (
-                    select f.project, f.job, f.path from job j join file f on f.project = j.project and f.job = j.number where j.number = $1 limit $2)
-                """, number, ct);
-            rows += await RepeatAsync("""
-                delete from dependency where (job, dependency) in (select job, dependency from dependency where job = $1 or dependency = $1 limit $2)
-                """, number, ct);
-            rows += await RepeatAsync("delete from job where number in (select number from job where number = $1 limit $2)", number, ct);
+            if (await removal.RemoveAsync(number, ct) is not (var r, var o)) return default;
+            (rows, objects) = (rows + r, objects + o);
         }
         return (tree.Count, rows, objects);
     }
 
-    // A task's id is (job number << 20) | index.
-    private static readonly string[] OfTasks =
-    [
-        // By the attempts' tokens, so before them.
-        """
-        delete from run_log where (token, "offset") in (
-            select r.token, r."offset" from attempt a join run_log r on r.token = a.token where a.task_id >= $1 << 20 and a.task_id < ($1 + 1) << 20 limit $2)
-        """,
-        "delete from attempt where (task_id, number) in (select task_id, number from attempt where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",
-        "delete from task where id in (select id from task where id >= $1 << 20 and id < ($1 + 1) << 20 limit $2)",
-        "delete from live_log where (task_id, token, \"offset\") in (select task_id, token, \"offset\" from live_log where task_id >= $1 << 20 and task_id < ($1 + 1) << 20 limit $2)",
-    ];
-
-    // Null when there are logs and no store to remove them from.
-    private async Task<long?> ForgetLogsAsync(long job, CancellationToken ct)
-    {
-        long count = 0, after = (job << 20) - 1;
-        while (true)
-        {
-            var keys = new List<ObjectPath>();
-            var last = after;
-            await using (var command = db.CreateCommand("""
-                select task_id, log_key from attempt
-                where task_id > $1 and task_id < ($2 + 1) << 20 and log_key is not null order by task_id limit $3
-                """))
-            {
-                command.Parameters.Add(new() { Value = after });
-                command.Parameters.Add(new() { Value = job });
-                command.Parameters.Add(new() { Value = Chunk });
-                await using var reader = await command.ExecuteReaderAsync(ct);
-                while (await reader.ReadAsync(ct))
-                {
-                    last = reader.GetInt64(0);
-                    keys.Add(new ObjectPath(stores?.HubBucket ?? "", reader.GetString(1)));
-                }
-            }
-            if (keys.Count == 0) return count;
-            if (stores is null) return null;
-            await stores.Hub.DeleteAsync(keys, ct);
-            count += keys.Count;
-            if (keys.Count < Chunk) return count;
-            // The last task may have more attempts than the chunk showed.
-            after = last - 1 > after ? last - 1 : last;
-        }
-    }
-
-    private async Task<long> RepeatAsync<T>(string sql, T value, CancellationToken ct, long? more = null)
-    {
-        long all = 0;
-        while (true)
-        {
-            await using var command = db.CreateCommand(sql);
-            command.Parameters.Add(new NpgsqlParameter<T> { TypedValue = value });
-            command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = Chunk });
-            if (more is { } third) command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = third });
-            var n = await command.ExecuteNonQueryAsync(ct);
-            all += n;
-            if (n < Chunk) return all;
-        }
-    }
+    private Task<long> RepeatAsync<T>(string sql, T value, CancellationToken ct, long? more = null) => JobRemoval.RepeatAsync(db, sql, value, ct, more);
 
     private static async Task<List<long>> ReadNumbersAsync(NpgsqlCommand command, CancellationToken ct)
     {

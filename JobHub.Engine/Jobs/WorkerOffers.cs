@@ -66,8 +66,8 @@ internal sealed class WorkerOffers
         {
             var numbers = new Dictionary<string, long> { ["workers"] = workers.Count };
             return needs.Affinity.Contains(Requirement.ContainerTag)
-                ? new(WaitReasons.NoExecutorForImage, $"It names an image, and none of {Count(workers)} runs containers.", "Connect one that does, or submit it without 'image'.") { Numbers = numbers }
-                : new(WaitReasons.NoWorkerWithAffinity, $"None of {Count(workers)} offers all of: {string.Join(", ", needs.Affinity)}.", "Give a worker these tags.") { Numbers = numbers };
+                ? new(WaitReasons.NoExecutorForImage, $"It names an image, and {NoneOf(workers)} runs containers.", "Connect one that does, or submit it without 'image'.") { Numbers = numbers }
+                : new(WaitReasons.NoWorkerWithAffinity, $"{(workers.Count == 1 ? "The one worker does not offer" : Text($"None of the {workers.Count} workers offers"))} all of: {string.Join(", ", needs.Affinity)}.", "Give a worker these tags.") { Numbers = numbers };
         }
 
         if (needs.Mount is { } mount && (fits = fits.FindAll(w => RequirementClasses.Fits(Requirement.None with { Mount = mount }, [], 0, 0, 0, w.Mounts) is not null)).Count == 0)
@@ -116,7 +116,7 @@ internal sealed class WorkerOffers
 
     private static Dictionary<string, long> Asked(long asked, long most, string name = "most") => new() { ["asked"] = asked, [name] = most };
 
-    private static string Count(List<Offer> workers) => workers.Count == 1 ? "the one worker" : Text($"the {workers.Count} workers");
+    private static string NoneOf(List<Offer> workers) => workers.Count == 1 ? "no worker that is connected" : Text($"none of the {workers.Count} workers");
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

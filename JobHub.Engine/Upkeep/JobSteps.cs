@@ -171,7 +171,7 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
     {
         await using var command = new NpgsqlCommand("""
             WITH picked AS (SELECT task_id FROM live WHERE task_id >= $1 AND task_id < $2 AND state = 0 ORDER BY task_id LIMIT $3 FOR UPDATE),
-            freed AS (UPDATE live l SET state = 1, claimable = true FROM picked p WHERE l.task_id = p.task_id AND l.state = 0 RETURNING l.task_id),
+            freed AS (UPDATE live l SET state = 1, claimable = NOT l.paused FROM picked p WHERE l.task_id = p.task_id AND l.state = 0 RETURNING l.task_id),
             noted AS (INSERT INTO ledger (job, kind, payload, blocked) SELECT $4, 'tasks-unblocked', jsonb_build_object('count', count(*)), -count(*) FROM freed HAVING count(*) > 0)
             SELECT count(*) FROM freed
             """, connection);
@@ -197,8 +197,12 @@ public sealed class JobSteps(NpgsqlDataSource database, JobContexts contexts, Jo
         }
 
         await using var command = new NpgsqlCommand("""
-            WITH ended AS (UPDATE job SET state = $2, stop = $5, ended_at = clock_timestamp(), dirty = false, cleanup = $3 WHERE number = $1 RETURNING number),
-            unmade AS (DELETE FROM analysis WHERE job = $1 AND made_at IS NULL AND $6)
+            WITH unmade AS (DELETE FROM analysis WHERE job = $1 AND made_at IS NULL AND $6 RETURNING parameters),
+            -- What the caller sent is kept: the analysis may be tried again.
+            ended AS (
+                UPDATE job SET state = $2, stop = $5, ended_at = clock_timestamp(), dirty = false, cleanup = $3,
+                    details = CASE WHEN EXISTS (SELECT FROM unmade) THEN details || jsonb_build_object('parameters', (SELECT parameters FROM unmade LIMIT 1)) ELSE details END
+                WHERE number = $1 RETURNING number)
             INSERT INTO ledger (job, kind, payload) SELECT number, 'job-ended', jsonb_build_object('state', $4::text) FROM ended
             """, connection);
         command.Parameters.AddWithValue(job.Number);

@@ -9,7 +9,7 @@ namespace JobHub.Engine.Upkeep;
 /// What every Api does beside answering: fold, step, sweep, redo of commits, clean-up. Idempotent, without a leader: every row is taken with SKIP LOCKED or under a
 /// transaction's lock. Woken by what happens, and twice a second in any case.
 /// </summary>
-public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, Projects.ProjectRemoval projects, Jobs.JobUpkeep lists,
+public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper sweeper, OutputCommits commits, Cleaner cleaner, Speculation speculation, Trees.TreeChanges trees, JobChangeSteps changes, Jobs.BulkRunner bulk, Projects.ProjectRemoval projects, Jobs.JobUpkeep lists,
     Statistics.LedgerStatistics statistics, Statistics.QueueStatistics queue, Wakeups wakeups,
     EngineMeter meter, TimeProvider clock, ILogger<UpkeepLoop> logger) : BackgroundService
 {
@@ -21,6 +21,8 @@ public sealed class UpkeepLoop(LedgerFolder folder, JobSteps steps, Sweeper swee
         RunAsync("fold", () => wakeups.NextUpkeep, Beat, FoldAsync, stoppingToken),
         RunAsync("step", () => wakeups.NextSteps, Beat, steps.StepAsync, stoppingToken),
         RunAsync("trees", () => wakeups.NextTrees, Beat, trees.StepAsync, stoppingToken),
+        RunAsync("changes", () => wakeups.NextChanges, Beat, changes.StepAsync, stoppingToken),
+        RunAsync("bulk", () => wakeups.NextChanges, Beat, bulk.StepAsync, stoppingToken),
         RunAsync("sweep", null, Beat, sweeper.SweepAsync, stoppingToken),
         RunAsync("settle", null, Beat, speculation.SettleAsync, stoppingToken),
         RunAsync("speculate", null, 2 * Beat, speculation.SpeculateAsync, stoppingToken),

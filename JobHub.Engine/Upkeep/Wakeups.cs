@@ -14,6 +14,7 @@ public sealed class Wakeups
     private readonly Signal _upkeep = new();
     private readonly Signal _steps = new();
     private readonly Signal _trees = new();
+    private readonly Signal _changes = new();
     private readonly ConcurrentDictionary<string, bool> _outgoing = new();
     private readonly Signal _outgoingSet = new();
 
@@ -48,6 +49,9 @@ public sealed class Wakeups
     /// <summary>A subtree is to be changed.</summary>
     public void Trees() => _trees.Set();
 
+    /// <summary>Jobs are to be changed, or many of them at once.</summary>
+    public void Changes() => _changes.Set();
+
     /// <summary>A waiter taken before looking, so that what happens between the look and the wait is not missed.</summary>
     public Task NextWork => _work.Next;
 
@@ -65,6 +69,9 @@ public sealed class Wakeups
 
     /// <inheritdoc cref="NextWork"/>
     public Task NextTrees => _trees.Next;
+
+    /// <inheritdoc cref="NextWork"/>
+    public Task NextChanges => _changes.Next;
 
     /// <summary>Completes when there is something to tell the other Apis.</summary>
     internal Task NextOutgoing => _outgoingSet.Next;

@@ -17,10 +17,10 @@ internal sealed class WorkerDouble : IAsyncDisposable
 
     public string Name { get; }
 
-    public static async Task<WorkerDouble> OpenAsync(HubHost hub, int gpus = 0, int cpus = 8, long memory = 8L << 30, int slots = 16, string[]? tags = null, string? name = null)
+    public static async Task<WorkerDouble> OpenAsync(HubHost hub, int gpus = 0, int cpus = 8, long memory = 8L << 30, int slots = 16, string[]? tags = null, string? name = null, string[]? mounts = null)
     {
         var client = hub.NewClient(HubHost.WorkerToken);
-        var open = new OpenSession(name ?? $"double-{Guid.NewGuid():N}", "here", slots, cpus, memory, gpus, tags is null ? [] : [tags], [], "plain", "test");
+        var open = new OpenSession(name ?? $"double-{Guid.NewGuid():N}", "here", slots, cpus, memory, gpus, tags is null ? [] : [tags], mounts ?? [], "plain", "test");
         using var answer = await client.PostAsync("/agent/v1/sessions", JsonSerializer.Serialize(open, EngineJson.Default.OpenSession).AsJson());
         Assert.Equal(HttpStatusCode.Created, answer.StatusCode);
         return new WorkerDouble(client, (long)(await answer.JsonAsync())["session"]!, open.Worker);

@@ -23,13 +23,12 @@ public static class HubEndpoints
         hub.MapJobList();
         jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
         jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
-        MapChange(jobs, "pause", "Pauses a job with all below it: what runs is stopped and waits.", static (trees, number, caller, ct) => trees.PauseAsync([number], caller, ct));
-        MapChange(jobs, "resume", "Takes the pause off a job and runs again what has ended below it.", static (trees, number, caller, ct) => trees.StartAsync([number], caller, ct));
-        MapChange(jobs, "reset", "Runs a job and all below it again from the beginning.", static (trees, number, caller, ct) => trees.ResetAsync([number], failedOnly: false, caller, ct));
+        jobs.MapJobChanges();
         jobs.MapGet("/{id}/tasks", TasksAsync).WithSummary("A job's tasks. ?state=, ?limit=, ?after= as for jobs.").ProducesProblem(404);
         jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
         jobs.MapLog();
         hub.MapExplain();
+        hub.MapBulk();
         hub.MapWebhooks();
         hub.MapArtifacts();
         hub.MapFiles();
@@ -49,19 +48,6 @@ public static class HubEndpoints
         var parent = tree.Parent == 0 ? null : await trees.GetAsync(tree.Parent, ct);
         return TypedResults.Ok(HubMapping.ToDetail(job).InTree(tree, parent?.Id));
     }
-
-    private static void MapChange(RouteGroupBuilder jobs, string verb, string summary, Func<JobTrees, long, string, CancellationToken, Task<TreeResult>> change) =>
-        jobs.MapPost($"/{{id}}/{verb}", async Task<Results<Accepted<HubChangeAccepted>, ProblemResult>> (HttpContext context, JobReader reader, JobTrees trees, CancellationToken ct) =>
-        {
-            if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job) return Unknown();
-            if (job.Family != JobFamily.Farm) return Problems.Conflict("not-supported", $"{verb} is not supported for jobs of the family {job.Family} yet.");
-            return await change(trees, job.Number, Caller.Of(context).Name, ct) switch
-            {
-                TreeResult.Done => TypedResults.Accepted($"/hub/v1/jobs/{id}", new HubChangeAccepted(id.ToString())),
-                TreeResult.Conflict conflict => Problems.Conflict(conflict.Code, conflict.Message),
-                _ => Unknown(),
-            };
-        }).WithSummary(summary).ProducesProblem(404).ProducesProblem(409);
 
     private static async Task<Results<Accepted<HubCancelAccepted>, ProblemResult>> CancelAsync(HttpContext context, JobService jobs, CancellationToken ct)
     {

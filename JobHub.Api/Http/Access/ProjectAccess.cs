@@ -30,6 +30,15 @@ public sealed class ProjectAccess(ProjectRights rights)
         if (caller.Project is { } only) return await OfAsync(caller, only, made: true, ct) == ProjectRight.None ? [] : [only];
         return await rights.ReadableAsync(caller.Account ?? 0, ct);
     }
+
+    /// <summary>The projects whose jobs he may change; null = all, for a developer all that nobody made.</summary>
+    public async Task<string[]?> WritableAsync(Caller caller, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        if (caller.SeesAll || caller.IsDeveloper) return null;
+        if (caller.Project is { } only) return await OfAsync(caller, only, made: true, ct) == ProjectRight.Write ? [only] : [];
+        return caller.Role is CallerRole.Member ? await rights.WritableAsync(caller.Account ?? 0, ct) : [];
+    }
 }
 
 /// <summary>The projects that one caller of a long answer may read, asked again every few seconds: who loses a project while he follows its events loses them soon.</summary>

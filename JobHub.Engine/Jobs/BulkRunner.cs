@@ -1,0 +1,159 @@
+using System.Text.Json;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace JobHub.Engine.Jobs;
+
+/// <summary>
+/// Carries out bulks: a page of jobs at a time, from the newest number to the oldest, one process a bulk. A process that dies leaves a page that is taken again: what was done to
+/// it once is not done otherwise the second time.
+/// </summary>
+public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobChanges changes)
+{
+    private const int Page = 200;
+
+    /// <summary>Jobs that are named as left; the others are counted.</summary>
+    public const int MostRemaining = 100;
+
+    private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers);
+
+    private sealed record Target(long Number, int Value);
+
+    /// <summary>Takes what is there, all of it.</summary>
+    public async Task StepAsync(CancellationToken ct)
+    {
+        var open = new List<Guid>();
+        await using (var command = database.CreateCommand("SELECT id FROM bulk WHERE state = 0 ORDER BY id LIMIT 50"))
+        await using (var found = await command.ExecuteReaderAsync(ct))
+        {
+            while (await found.ReadAsync(ct)) open.Add(found.GetGuid(0));
+        }
+
+        // In turn, so that a small one does not wait for a large one.
+        Exception? first = null;
+        while (open.Count > 0)
+        {
+            foreach (var id in open.ToArray())
+            {
+                try
+                {
+                    if (!await StepAsync(id, ct)) open.Remove(id);
+                }
+                catch (NpgsqlException fault)
+                {
+                    // The others go on; this one is taken again with the next round, which says why if it stays.
+                    first ??= fault;
+                    open.Remove(id);
+                }
+            }
+        }
+
+        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+
+        await using var old = database.CreateCommand("DELETE FROM bulk WHERE id = (SELECT id FROM bulk WHERE created_at < clock_timestamp() - interval '7 days' AND state > 0 ORDER BY created_at LIMIT 1)");
+        await old.ExecuteNonQueryAsync(ct);
+    }
+
+    private async Task<bool> StepAsync(Guid id, CancellationToken ct)
+    {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        if (await LockAsync(connection, id, ct) is not { } bulk) return false;
+        var (page, place, more) = await NextAsync(connection, bulk, ct);
+        if (bulk.Remembers && page.Count > 0) await RememberAsync(bulk, page, ct);
+        var left = new Dictionary<long, JobRefusal>();
+        foreach (var alike in page.GroupBy(static t => t.Value))
+        {
+            var action = (bulk.Action, bulk.UndoOf) switch
+            {
+                (JobAction.Pause or JobAction.Resume, not null) => alike.Key == 1 ? JobAction.Pause : JobAction.Resume,
+                _ => bulk.Action,
+            };
+            var priority = bulk.UndoOf is null ? bulk.Priority : alike.Key;
+            foreach (var (job, refusal) in await changes.ApplyAsync(action, [.. alike.Select(static t => t.Number)], priority, bulk.Caller, ct)) left[job] = refusal;
+        }
+
+        await GoOnAsync(connection, id, page.Count, place, left, more, ct);
+        await transaction.CommitAsync(ct);
+        return more;
+    }
+
+    private static async Task<Bulk?> LockAsync(NpgsqlConnection connection, Guid id, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            SELECT caller, action, coalesce(priority, 0), filter::text, place_value, place_number, upto, undo_of, action IN (2, 3, 4) AND undo_of IS NULL AND total <= $2
+            FROM bulk WHERE id = $1 AND state = 0 FOR NO KEY UPDATE SKIP LOCKED
+            """, connection);
+        command.Parameters.AddWithValue(id);
+        command.Parameters.AddWithValue((long)BulkStore.MostUndone);
+        await using var found = await command.ExecuteReaderAsync(ct);
+        if (!await found.ReadAsync(ct)) return null;
+        return new(id, found.GetString(0), (JobAction)found.GetInt16(1), found.GetInt32(2), found.IsDBNull(3) ? null : JsonSerializer.Deserialize<JobFilter>(found.GetString(3)),
+            found.IsDBNull(4) ? null : new JobPlace(found.GetInt64(4), found.GetInt64(5)), found.GetInt64(6), found.IsDBNull(7) ? null : found.GetGuid(7), found.GetBoolean(8));
+    }
+
+    /// <summary>The next jobs, and the place of the last of them; whether the page is full is not said by the jobs, for some may have been made too late to be meant.</summary>
+    private async Task<(List<Target> Jobs, JobPlace? Place, bool More)> NextAsync(NpgsqlConnection connection, Bulk bulk, CancellationToken ct)
+    {
+        var page = new List<Target>(Page);
+        if (bulk.Filter is { } filter)
+        {
+            var (place, read) = (bulk.Place, 0);
+            await foreach (var job in search.ListAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = Page }, ct))
+            {
+                (place, read) = (JobSearch.PlaceOf(filter, job), read + 1);
+                if (job.Number <= bulk.Upto) page.Add(new(job.Number, 0));
+            }
+
+            return (page, place, read == Page);
+        }
+
+        await using var command = new NpgsqlCommand(bulk.UndoOf is null
+            ? "SELECT n, 0::smallint FROM bulk b CROSS JOIN unnest(b.jobs) AS n WHERE b.id = $1 AND n < $2 ORDER BY n DESC LIMIT $3"
+            : "SELECT job, value FROM bulk_former WHERE bulk = $1 AND job < $2 ORDER BY job DESC LIMIT $3", connection);
+        command.Parameters.AddWithValue(bulk.UndoOf ?? bulk.Id);
+        command.Parameters.AddWithValue(bulk.Place?.Number ?? long.MaxValue);
+        command.Parameters.AddWithValue(Page);
+        await using var found = await command.ExecuteReaderAsync(ct);
+        while (await found.ReadAsync(ct)) page.Add(new(found.GetInt64(0), found.GetInt16(1)));
+        return (page, page.Count == 0 ? bulk.Place : new(0, page[^1].Number), page.Count == Page);
+    }
+
+    /// <summary>What they were, once: of a page that is taken again it is known already. Kept before it changes.</summary>
+    private async Task RememberAsync(Bulk bulk, List<Target> page, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            INSERT INTO bulk_former (bulk, job, value)
+            SELECT $1, number, CASE WHEN $3 = 4 THEN priority WHEN paused THEN 1 ELSE 0 END FROM job WHERE number = ANY($2) AND state < 4 AND deleted_at IS NULL ON CONFLICT DO NOTHING
+            """);
+        command.Parameters.AddWithValue(bulk.Id);
+        command.Parameters.AddWithValue(page.Select(static t => t.Number).ToArray());
+        command.Parameters.AddWithValue((short)bulk.Action);
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    private static async Task GoOnAsync(NpgsqlConnection connection, Guid id, int jobs, JobPlace? place, Dictionary<long, JobRefusal> left, bool more, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            UPDATE bulk SET place_value = $2, place_number = $10, done = done + $3, failed = failed + $4, state = CASE WHEN $5 THEN 0 ELSE 1 END, ended_at = CASE WHEN $5 THEN NULL ELSE clock_timestamp() END,
+                -- A filter's jobs may become more or fewer on the way.
+                total = CASE WHEN $5 THEN greatest(total, done + failed + $3 + $4) ELSE done + failed + $3 + $4 END,
+                remaining = remaining || coalesce((
+                    SELECT jsonb_agg(jsonb_build_object('Id', coalesce(j.id::text, ''), 'Reason', r.reason, 'Message', r.message))
+                    FROM (SELECT * FROM unnest($6::bigint[], $7::text[], $8::text[]) AS u(job, reason, message) LIMIT greatest(0, $9 - jsonb_array_length(bulk.remaining))) r
+                    LEFT JOIN job j ON j.number = r.job), '[]')
+            WHERE id = $1
+            """, connection);
+        command.Parameters.AddWithValue(id);
+        command.Parameters.Add(new() { Value = (object?)place?.Value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bigint });
+        command.Parameters.AddWithValue((long)(jobs - left.Count));
+        command.Parameters.AddWithValue((long)left.Count);
+        command.Parameters.AddWithValue(more);
+        command.Parameters.AddWithValue(left.Keys.ToArray());
+        command.Parameters.AddWithValue(left.Values.Select(static r => r.Code).ToArray());
+        command.Parameters.AddWithValue(left.Values.Select(static r => r.Message).ToArray());
+        command.Parameters.AddWithValue(MostRemaining);
+        command.Parameters.Add(new() { Value = (object?)place?.Number ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bigint });
+        await command.ExecuteNonQueryAsync(ct);
+    }
+}

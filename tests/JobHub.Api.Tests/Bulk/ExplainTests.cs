@@ -1,0 +1,134 @@
+using System.Text.Json.Nodes;
+using JobHub.Engine.Attempts;
+using JobHub.Engine.Jobs;
+using JobHub.Engine.Protocol;
+using JobHub.Testing;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace JobHub.Api.Tests.Bulk;
+
+/// <summary>Each reason is produced and then removed by doing what it says. A hub of its own: what workers offer is part of it.</summary>
+[Collection(BulkCollection.Name)]
+public sealed class ExplainTests(HubFixture fixture) : IAsyncLifetime
+{
+    private HubHost hub = null!;
+    private BulkHub calls = null!;
+
+    public async Task InitializeAsync() => (hub, calls) = await BulkHub.StartAsync(fixture, "00:00:30");
+
+    public async Task DisposeAsync() => await hub.DisposeAsync();
+
+    [Fact]
+    public async Task TasksOfARunningJob_AreToldByWhatTheyWaitFor()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub, slots: 1, mounts: ["/"]);
+        var job = await calls.MapReduceAsync(maps: 4, reducers: 2);
+        var failed = Assert.Single(await worker.ClaimAsync(1));
+        await worker.CompleteAsync(failed, AttemptOutcome.Failed, exitCode: 1, error: new AttemptError("exit-code", "1"));
+        await Eventually.TrueAsync(async () => await worker.ClaimAsync(1) is [_], "the next map is given");
+
+        var answer = JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{job}/explain"))!;
+        Assert.Null(answer["waiting"]);
+        var groups = answer["tasks"]!.AsArray().Select(static t => ((int)t!["count"]!, (string?)t["kind"], (string?)t["reason"])).Order().ToArray();
+        Assert.Equal([(1, "Map", "backoff"), (2, "Map", "all-slots-busy"), (2, "Reduce", "dependencies")], groups);
+        var reduce = JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{job}/tasks/r-0/explain"))!["waiting"]!;
+        Assert.Equal(("4 map tasks have not finished.", 4), ((string?)reduce["message"], (int)reduce["numbers"]!["tasks"]!));
+        var last = JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{job}/tasks/m-3/explain"))!["waiting"]!;
+        Assert.Equal(("all-slots-busy", 1, 1), ((string?)last["reason"], (int)last["numbers"]!["slots"]!, (int)last["numbers"]!["ahead"]!));
+        Assert.Null(JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{job}/tasks/m-1/explain"))!["waiting"]);
+
+        var counts = JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/waiting"))!["items"]!.AsArray().ToDictionary(static c => (string)c!["reason"]!, static c => (int)c!["count"]!);
+        Assert.Equal((2, 1, 2), (counts["all-slots-busy"], counts["backoff"], counts["dependencies"]));
+    }
+
+    [Fact]
+    public async Task PausedJob_SaysSo_UntilItIsResumed()
+    {
+        var job = await calls.CommandAsync();
+        Assert.Equal("no-worker", await calls.ReasonAsync(job));
+        await calls.DoneAsync(job, "pause");
+        Assert.Equal("Resume it.", (string?)(await calls.WhyAsync(job))!["change"]);
+        var counts = JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/waiting"))!["items"]!.AsArray();
+        Assert.Contains(counts, static c => (string?)c!["reason"] == "paused" && (int)c["count"]! == 1);
+        await calls.DoneAsync(job, "resume");
+        Assert.Equal("no-worker", await calls.ReasonAsync(job));
+    }
+
+    [Fact]
+    public async Task StoppedWorkers_AreTheReason_UntilOneIsStarted()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        var job = await calls.CommandAsync();
+        using (var stop = await hub.Client.PostAsync("/api/stopworkers", $"[\"{worker.Name}\"]".AsJson())) Assert.True(stop.IsSuccessStatusCode);
+        var why = await calls.WhyAsync(job);
+        Assert.Equal(("workers-stopped", 1), ((string?)why!["reason"], (int)why["numbers"]!["workers"]!));
+        using (var start = await hub.Client.PostAsync("/api/startworkers", $"[\"{worker.Name}\"]".AsJson())) Assert.True(start.IsSuccessStatusCode);
+        Assert.Equal("about-to-start", await calls.ReasonAsync(job));
+    }
+
+    [Theory]
+    [InlineData(",\"gpus\":8", "no-worker-with-gpus"), InlineData(",\"cpus\":16", "no-worker-with-cpus"), InlineData(",\"memory\":\"16Gi\"", "no-worker-with-memory")]
+    public async Task WhatNoWorkerOffers_IsNamedWithItsNumbers_UntilOneDoes(string need, string reason)
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub, gpus: 4);
+        var job = await calls.CommandAsync(need);
+        var why = await calls.WhyAsync(job);
+        Assert.Equal(reason, (string?)why!["reason"]);
+        Assert.NotEmpty(why["numbers"]!.AsObject());
+        await using var able = await WorkerDouble.OpenAsync(hub, gpus: 8, cpus: 16, memory: 64L << 30, tags: ["houdini"]);
+        Assert.Equal("about-to-start", await calls.ReasonAsync(job));
+    }
+
+    [Fact]
+    public async Task TagsThatNoWorkerOffers_AreNamed_UntilOneDoes()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        using (var put = await hub.Client.PutAsync("/api/jobs", """{"title":"tagged","command":"true","affinity":"houdini"}""".AsJson())) Assert.True(put.IsSuccessStatusCode);
+        var job = (string)JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/jobs?q=tagged"))!["items"]![0]!["id"]!;
+        var why = await calls.WhyAsync(job);
+        Assert.Equal(("no-worker-with-affinity", "The one worker does not offer all of: houdini."), ((string?)why!["reason"], (string?)why["message"]));
+        await using var able = await WorkerDouble.OpenAsync(hub, tags: ["houdini"]);
+        Assert.Equal("about-to-start", await calls.ReasonAsync(job));
+    }
+
+    [Theory, InlineData(",\"gpus\":3", "not-enough-free-gpus"), InlineData(",\"cpus\":6", "not-enough-free-cpus"), InlineData(",\"memory\":\"6Gi\"", "not-enough-free-memory")]
+    public async Task WhatOthersHave_IsTheReason_UntilTheyEnd(string need, string reason)
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub, gpus: 4);
+        await calls.CommandAsync(need);
+        var held = Assert.Single(await worker.ClaimAsync(1));
+        var job = await calls.CommandAsync(need);
+        Assert.Equal(reason, await calls.ReasonAsync(job));
+        await worker.CompleteAsync(held, AttemptOutcome.Succeeded);
+        Assert.Equal("about-to-start", await calls.ReasonAsync(job));
+    }
+
+    [Fact]
+    public async Task EmptyGroup_AndOneThatWaits_SayWhy()
+    {
+        async Task<long> AddAsync(string body)
+        {
+            using var answer = await hub.Client.PutAsync("/api/jobs", body.AsJson());
+            return long.Parse(await answer.Content.ReadAsStringAsync());
+        }
+
+        async Task<string> IdAsync(string title) => (string)JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs?q={title}"))!["items"]![0]!["id"]!;
+        var first = await AddAsync("""{"title":"first"}""");
+        Assert.Equal("empty-group", await calls.ReasonAsync(await IdAsync("first")));
+        await AddAsync($$"""{"title":"leaf","command":"true","parent":{{first}}}""");
+        await Eventually.TrueAsync(async () => await calls.WhyAsync(await IdAsync("first")) is null, "it is not empty any more");
+        await AddAsync($$"""{"title":"second","command":"true","dependencies":[{{first}}]}""");
+        var why = await calls.WhyAsync(await IdAsync("second"));
+        Assert.Equal(("dependencies", first), ((string?)why!["reason"], (long)why["numbers"]!["job"]!));
+    }
+
+    [Fact]
+    public async Task ManyJobs_AreToldTogether()
+    {
+        var waiting = await calls.CommandAsync();
+        var paused = await calls.CommandAsync();
+        await calls.DoneAsync(paused, "pause");
+        var found = await hub.Services.GetRequiredService<Explain>().JobsAsync([JobId.TryRead(waiting)!.Value, JobId.TryRead(paused)!.Value, JobId.New()], CancellationToken.None);
+        Assert.Equal((2, "no-worker", "paused"), (found.Count, found[JobId.TryRead(waiting)!.Value].Reason, found[JobId.TryRead(paused)!.Value].Reason));
+    }
+}
