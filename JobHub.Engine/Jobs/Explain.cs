@@ -54,7 +54,7 @@ public sealed partial class Explain(NpgsqlDataSource database, RequirementClasse
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         var statement = new NpgsqlBatchCommand("""
-            SELECT j.id, j.number, j.paused, j.family = 3, j.is_group, j.class, r.ready, coalesce(q.blocked, false), q.until, coalesce(q.attempt, 0), j.max_attempts, j.maps - j.maps_succeeded
+            SELECT j.id, j.number, j.paused, j.family = 3, j.is_group, j.class, r.ready OR (q.blocked IS FALSE AND q.until IS NULL), coalesce(q.blocked, false), q.until, coalesce(q.attempt, 0), j.max_attempts, j.maps - j.maps_succeeded
             FROM unnest($1::uuid[]) AS i(id) CROSS JOIN LATERAL (SELECT * FROM job WHERE id = i.id OFFSET 0) j
             CROSS JOIN LATERAL (
                 SELECT EXISTS (SELECT FROM live WHERE class = j.class AND rank = j.rank AND claimable AND task_id >= j.number << 20 AND task_id < (j.number + 1) << 20) AS ready) r
