@@ -36,6 +36,7 @@ try
     builder.Services.AddScoped<LiveStream>();
     builder.Services.AddScoped<HubClient>();
     builder.Services.AddScoped<HubSelf>();
+    builder.Services.AddScoped<HubJobs>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();
@@ -62,6 +63,7 @@ try
     app.MapStaticAssets().AllowAnonymous();
     app.MapSignIn(settings);
     app.MapTokens();
+    app.MapJobsCsv();
     // Our own headers say who may frame a page: nobody.
     app.MapRazorComponents<App>().AddInteractiveServerRenderMode(static mode => mode.ContentSecurityFrameAncestorsPolicy = null);
     await app.RunAsync();

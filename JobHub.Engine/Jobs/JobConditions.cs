@@ -3,7 +3,7 @@ using Npgsql;
 
 namespace JobHub.Engine.Jobs;
 
-/// <summary>A <see cref="JobFilter"/> as SQL over <c>job j</c>; some of it needs the deltas <c>d</c> and the leases <c>h</c> that <see cref="JobReader"/> joins.</summary>
+/// <summary>A <see cref="JobFilter"/> as SQL over <c>job j</c>; its stage needs the deltas <c>d</c> and the leases <c>h</c> that <see cref="JobReader"/> joins.</summary>
 internal static class JobConditions
 {
     /// <summary>Numbers of jobs that have begun, folded or not: what runs is bounded by the slots.</summary>
@@ -30,8 +30,8 @@ internal static class JobConditions
             SELECT number FROM up))
         """;
 
-    /// <summary>The WHERE of a filter, its page included. Nothing that it joins is needed when <paramref name="alone"/>.</summary>
-    public static string Of(JobFilter filter, NpgsqlParameterCollection parameters, bool alone = false)
+    /// <summary>The WHERE of a filter, its page included.</summary>
+    public static string Of(JobFilter filter, NpgsqlParameterCollection parameters)
     {
         // One of a tree that is being deleted is gone already.
         var where = new List<string> { "j.deleted_at IS NULL" };
@@ -77,9 +77,10 @@ internal static class JobConditions
         var after = filter.After is { } id ? Add(parameters, id.Value) : 0;
         if (after > 0) where.Add($"j.number < coalesce((SELECT number FROM job WHERE id = ${after}), 0)");
         if (filter.Order is JobOrder.HighestPriority or JobOrder.LowestPriority) where.Add("j.state < 4");
+        if (filter.Order is JobOrder.LastEnded or JobOrder.FirstEnded) where.Add("j.ended_at IS NOT NULL");
         if (filter.Place is { } place) where.Add(PageOf(filter, place, parameters));
         if (filter.States is { } states) where.Add(StatesOf(states));
-        if (filter.State is { } state) where.Add(StateOf(state, filter, after, alone));
+        if (filter.State is { } state) where.Add(StateOf(state, filter, after));
         return " WHERE " + string.Join(" AND ", where);
     }
 
@@ -165,7 +166,7 @@ internal static class JobConditions
         return ofOpen is null ? ofEnded ?? "false" : ofEnded is null ? ofOpen : $"({ofOpen} OR {ofEnded})";
     }
 
-    private static string StateOf(JobState state, JobFilter filter, int after, bool alone)
+    private static string StateOf(JobState state, JobFilter filter, int after)
     {
         switch (state)
         {
@@ -183,7 +184,7 @@ internal static class JobConditions
                     j.state < 4 AND j.stop <> 1 AND NOT j.paused AND j.number = ANY(
                         ARRAY(SELECT r.number FROM job r WHERE r.state = 1 AND r.stop <> 1 AND NOT r.paused{ofRoots}{unmade}{before}{newest}) || ARRAY({Begun}))
                     """;
-            case JobState.Queued: return "j.state = 0 AND j.stop <> 1 AND NOT j.paused AND " + (alone ? $"j.number NOT IN ({Begun})" : "h.number IS NULL AND d.started_at IS NULL");
+            case JobState.Queued: return $"j.state = 0 AND j.stop <> 1 AND NOT j.paused AND j.number NOT IN ({Begun})";
             default: return $"j.state = {(short)state}";
         }
     }

@@ -85,7 +85,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         ArgumentNullException.ThrowIfNull(filter);
         var statement = new NpgsqlBatchCommand();
         // What only the job's own row decides needs neither its deltas nor its leases.
-        var from = filter.Stage is null && filter.State is null or >= JobState.Succeeded ? "FROM job j" : JobColumns[JobColumns.IndexOf("FROM job j", StringComparison.Ordinal)..];
+        var from = filter.Stage is null ? "FROM job j" : JobColumns[JobColumns.IndexOf("FROM job j", StringComparison.Ordinal)..];
         statement.CommandText = $"SELECT count(*) {from}{JobConditions.Of(filter with { After = null, Limit = null }, statement.Parameters)}";
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);

@@ -13,7 +13,7 @@ public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
 
     // More than this in the index of words is sooner found by walking the order that was asked for.
     private const int FewMatches = 20_000;
-    private const int CountMilliseconds = 120;
+    private const int CountMilliseconds = 100;
     private const int CountedWhenSlow = 20_000;
 
     // Who begins to run reads so before the folder has heard of it.
@@ -125,7 +125,7 @@ public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
     private async Task<JobCounts> WalkAsync(JobFilter filter, string more, int limit, int milliseconds, CancellationToken ct)
     {
         var statement = new NpgsqlBatchCommand();
-        var where = JobConditions.Of(filter, statement.Parameters, alone: true);
+        var where = JobConditions.Of(filter, statement.Parameters);
         statement.CommandText = $"SELECT c.state::smallint, count(*) FROM (SELECT {JobConditions.Word} AS state FROM job j{where}{more} LIMIT {limit + 1}) c GROUP BY 1";
         var counts = await ReadAsync(statement, milliseconds, ct);
         var total = counts.Values.Sum();

@@ -35,6 +35,10 @@ public sealed record HubJob
         Total = leaves.Total, Succeeded = leaves.Succeeded, Failed = leaves.Failed, Running = leaves.Running, Ready = leaves.Total - leaves.Succeeded - leaves.Failed - leaves.Running,
     };
     public Dictionary<string, long> Counters { get; init; } = [];
+    /// <summary>Where it runs; in lists.</summary>
+    public HubPlace? Place { get; init; }
+    /// <summary>Why it waits; in lists.</summary>
+    public HubWaiting? Waiting { get; init; }
 }
 
 /// <summary>Why a job waits; null when it does not.</summary>
