@@ -4,6 +4,7 @@ using JobHub.Web.Client;
 using JobHub.Web.Components;
 using JobHub.Web.Live;
 using JobHub.Web.SignIn;
+using JobHub.Web.Transfers;
 using Radzen;
 
 try
@@ -37,6 +38,8 @@ try
     builder.Services.AddScoped<HubClient>();
     builder.Services.AddScoped<HubSelf>();
     builder.Services.AddScoped<HubJobs>();
+    builder.Services.AddScoped<HubData>();
+    builder.Services.AddScoped<HubProjects>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();
@@ -64,6 +67,7 @@ try
     app.MapSignIn(settings);
     app.MapTokens();
     app.MapJobsCsv();
+    app.MapTransfers();
     // Our own headers say who may frame a page: nobody.
     app.MapRazorComponents<App>().AddInteractiveServerRenderMode(static mode => mode.ContentSecurityFrameAncestorsPolicy = null);
     await app.RunAsync();

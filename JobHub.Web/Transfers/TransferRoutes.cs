@@ -1,0 +1,28 @@
+using System.Text.RegularExpressions;
+
+namespace JobHub.Web.Transfers;
+
+/// <summary>What of the hub's API browsers send to and take from directly: bytes of any size, which the connection of an open page is not made for. Nothing else is forwarded.</summary>
+public static partial class TransferRoutes
+{
+    private const string Segment = "[^/]{1,400}";
+
+    /// <summary>Whether a call is on the list.</summary>
+    /// <param name="path">Below <c>/hub/v1</c>, as it stands in the request line: nothing decoded.</param>
+    public static bool Allows(string method, string path) => method switch
+    {
+        "GET" or "HEAD" => Read().IsMatch(path),
+        "PUT" => path == "/files" || Typing().IsMatch(path),
+        "POST" => path == "/artifacts" || Typing().IsMatch(path) || Tree().IsMatch(path),
+        _ => false,
+    };
+
+    [GeneratedRegex($@"\A/(files/content|jobs/{Segment}/log|artifacts/{Segment}/versions/\d{{1,9}}/content|projects/{Segment}/datasets/{Segment}/inferences/{Segment}(/visualizations/{Segment})?)\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Read();
+
+    [GeneratedRegex($@"\A/projects/{Segment}/datasets/{Segment}/(profiles|isolates)/files\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Typing();
+
+    [GeneratedRegex($@"\A/projects/{Segment}/datasets/{Segment}/inferences\z", RegexOptions.CultureInvariant)]
+    private static partial Regex Tree();
+}
