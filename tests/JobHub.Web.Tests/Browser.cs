@@ -47,7 +47,7 @@ internal sealed partial class Browser : IDisposable
 
     public void Dispose() => http.Dispose();
 
-    private async Task<Answer> SendAsync(HttpRequestMessage request)
+    internal async Task<Answer> SendAsync(HttpRequestMessage request)
     {
         using (request)
         {
