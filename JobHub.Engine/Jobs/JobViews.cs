@@ -124,6 +124,12 @@ public enum JobStage
 public sealed record TaskFilter
 {
     public TaskState? State { get; init; }
+    /// <summary>One of these; empty = any.</summary>
+    public IReadOnlyList<TaskState> States { get; init; } = [];
+    /// <summary>Of this kind, and of it from an index to another, both in it.</summary>
+    public TaskKind? Kind { get; init; }
+    public int From { get; init; }
+    public int To { get; init; } = int.MaxValue;
     public (TaskKind Kind, int Index)? After { get; init; }
     public int? Limit { get; init; }
 }

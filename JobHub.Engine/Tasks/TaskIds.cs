@@ -16,13 +16,16 @@ public readonly record struct TaskLayout(long Number, int Maps, int Reduces, int
     /// <summary>The id of a task by kind and index, or null when the job has no such task.</summary>
     public long? IdOf(TaskKind kind, int index)
     {
-        var (offset, count) = kind switch
-        {
-            TaskKind.Map => (0, Maps), TaskKind.Reduce => (Maps, Reduces), TaskKind.Command => (Maps + Reduces, Commands),
-            _ => (Maps + Reduces + Commands, Analyses),
-        };
-        return index >= 0 && index < count ? First + offset + index : null;
+        var (first, count) = RangeOf(kind);
+        return index >= 0 && index < count ? first + index : null;
     }
+
+    /// <summary>The first id of a kind, and how many there are.</summary>
+    public (long First, int Count) RangeOf(TaskKind kind) => kind switch
+    {
+        TaskKind.Map => (First, Maps), TaskKind.Reduce => (First + Maps, Reduces), TaskKind.Command => (First + Maps + Reduces, Commands),
+        _ => (First + Maps + Reduces + Commands, Analyses),
+    };
 
     /// <summary>Kind and index of a task id of this job.</summary>
     public (TaskKind Kind, int Index) Of(long taskId)

@@ -14,8 +14,6 @@ namespace JobHub.Api.Features.Hub;
 /// <summary>/hub/v1: JobHub's own API over all families. The dashboard uses nothing else.</summary>
 public static class HubEndpoints
 {
-    private const int DefaultPage = 50, LargestPage = 500;
-
     public static void MapHub(this IEndpointRouteBuilder routes)
     {
         var hub = routes.MapGroup("/hub/v1").WithGroupName("hub");
@@ -24,7 +22,7 @@ public static class HubEndpoints
         jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
         jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
         jobs.MapJobChanges();
-        jobs.MapGet("/{id}/tasks", TasksAsync).WithSummary("A job's tasks. ?state=, ?limit=, ?after= as for jobs.").ProducesProblem(404);
+        jobs.MapJobDetail();
         jobs.MapGet("/{id}/tasks/{task}/attempts", AttemptsAsync).WithSummary("The attempts of a task, by number.").ProducesProblem(404);
         jobs.MapLog();
         hub.MapExplain();
@@ -58,18 +56,6 @@ public static class HubEndpoints
             CancelResult.AlreadyFinished done => Problems.Conflict("job-already-finished", $"Job {id} is {done.State}; there is nothing to cancel."),
             _ => Unknown(),
         };
-    }
-
-    private static async Task<Results<Ok<HubTaskPage>, ProblemResult>> TasksAsync(HttpContext context, JobReader reader, CancellationToken ct)
-    {
-        var request = context.Request;
-        if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is null) return Unknown();
-        var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
-        (TaskKind, int)? after = null;
-        if (request.QueryText("after") is { } text) after = TaskOf(id, text) ?? throw Problems.InvalidField("after", "'after' must be the id of a task of this job.");
-        var filter = new TaskFilter { State = request.QueryWord<TaskState>("state"), After = after, Limit = limit + 1 };
-        var (items, more) = await Paging.TakeAsync(reader.TasksAsync(id, filter, ct), limit, ct);
-        return TypedResults.Ok(new HubTaskPage([.. items.Select(HubMapping.ToWire)], more ? items[^1].Name : null));
     }
 
     private static async Task<Results<Ok<HubAttempt[]>, ProblemResult>> AttemptsAsync(HttpContext context, JobReader reader, CancellationToken ct)
