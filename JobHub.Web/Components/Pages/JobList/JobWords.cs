@@ -114,7 +114,7 @@ public sealed partial record JobWords(IReadOnlyList<JobTerm> Terms, string? Sort
                 ("age", '<', { } young) => ("createdAfter", Time(now - young)),
                 ("ended", '>', { } old) => ("endedBefore", Time(now - old)),
                 ("ended", '<', { } young) => ("endedAfter", Time(now - young)),
-                ("ended", _, _) => ("endedAfter", Time(now.UtcDateTime.Date)),
+                ("ended", _, _) => ("endedAfter", Time(new DateTimeOffset(now.UtcDateTime.Date, TimeSpan.Zero))),
                 _ => (term.Name, term.Value),
             });
         }
