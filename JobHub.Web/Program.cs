@@ -40,6 +40,8 @@ try
     builder.Services.AddScoped<HubJobs>();
     builder.Services.AddScoped<HubData>();
     builder.Services.AddScoped<HubProjects>();
+    builder.Services.AddScoped<HubOverview>();
+    builder.Services.AddScoped<HubWorkers>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();
