@@ -23,9 +23,9 @@ public class OverviewPageTests(Dashboard dashboard)
         await open.AssertFitsAsync();
         await open.ShootAsync("overview-light");
 
-        await open.Page.GetByRole(AriaRole.Link, new() { Name = "24 h" }).ClickAsync();
+        await open.Page.GetByRole(AriaRole.Link, new() { Name = "24 h", Exact = true }).ClickAsync();
         await open.Page.WaitForURLAsync("**/?window=24h");
-        await Assertions.Expect(open.Page.GetByRole(AriaRole.Link, new() { Name = "24 h" })).ToHaveAttributeAsync("aria-current", "true");
+        await Assertions.Expect(open.Page.GetByRole(AriaRole.Link, new() { Name = "24 h", Exact = true })).ToHaveAttributeAsync("aria-current", "true");
         await open.Page.GetByRole(AriaRole.Link, new() { Name = "Open as list" }).ClickAsync();
         await Assertions.Expect(open.Page.Locator("table.cnt thead").First).ToContainTextAsync("Succeeded");
         await open.Page.GoBackAsync();
