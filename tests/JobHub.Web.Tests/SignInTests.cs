@@ -75,7 +75,7 @@ public sealed class SignInTests(RealHub hub) : IClassFixture<RealHub>, IAsyncLif
         using var browser = new Browser(web.Http.BaseAddress!);
         await browser.SubmitAsync("/sign-in", "password", ("name", ada), ("password", RealHub.Password));
         (await hub.Admin.PatchAsJsonAsync($"/hub/v1/users/{ada}", new { disabled = true })).EnsureSuccessStatusCode();
-        Assert.Equal("/sign-in?why=ended", (await browser.GetAsync("/")).Location!.PathAndQuery);
+        Assert.Equal("/sign-in?return=%2Ftokens&why=ended", (await browser.GetAsync("/tokens")).Location!.PathAndQuery);
     }
 
     [Fact]
@@ -87,9 +87,6 @@ public sealed class SignInTests(RealHub hub) : IClassFixture<RealHub>, IAsyncLif
         await using var web = await WebAsync();
         using var browser = new Browser(web.Http.BaseAddress!);
         await browser.SubmitAsync("/sign-in", "password", ("name", ada), ("password", RealHub.Password));
-        var page = await browser.GetAsync("/");
-        Assert.Contains("sequences-of-ada", page.Body);
-        Assert.DoesNotContain("sequences-of-bob", page.Body);
         var foreign = await browser.GetAsync($"/jobs/{other}");
         Assert.Equal(HttpStatusCode.NotFound, foreign.Status);
         Assert.Contains("No such job", foreign.Body);
@@ -146,7 +143,7 @@ public sealed class SignInTests(RealHub hub) : IClassFixture<RealHub>, IAsyncLif
 
         // A copy of the cookie is worth nothing: the Api does not know its token any more.
         browser.Cookies[cookie.Key] = cookie.Value;
-        Assert.Equal("/sign-in?why=ended", (await browser.GetAsync("/")).Location!.PathAndQuery);
+        Assert.Equal("/sign-in?return=%2Ftokens&why=ended", (await browser.GetAsync("/tokens")).Location!.PathAndQuery);
     }
 
     [Fact]
@@ -171,8 +168,8 @@ public sealed class SignInTests(RealHub hub) : IClassFixture<RealHub>, IAsyncLif
         using var browser = new Browser(web.Http.BaseAddress!);
         await browser.SubmitAsync("/sign-in", "password", ("name", ada), ("password", RealHub.Password));
         (await hub.Admin.DeleteAsync($"/hub/v1/tokens/{Assert.Single(await hub.TokensAsync(ada))["id"]}")).EnsureSuccessStatusCode();
-        var answer = await browser.GetAsync("/?state=Failed");
-        Assert.Equal("/sign-in?return=%2F%3Fstate%3DFailed&why=ended", answer.Location!.PathAndQuery);
+        var answer = await browser.GetAsync("/tokens?after=x");
+        Assert.Equal("/sign-in?return=%2Ftokens%3Fafter%3Dx&why=ended", answer.Location!.PathAndQuery);
         Assert.DoesNotContain(browser.Cookies.Keys, c => c.Contains("session"));
         Assert.Contains("Your session has ended", (await browser.FollowAsync(answer)).Body);
     }
