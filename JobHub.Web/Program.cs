@@ -38,6 +38,7 @@ try
     builder.Services.AddScoped<HubClient>();
     builder.Services.AddScoped<HubSelf>();
     builder.Services.AddScoped<HubJobs>();
+    builder.Services.AddScoped<HubBulks>();
     builder.Services.AddScoped<HubData>();
     builder.Services.AddScoped<HubProjects>();
     builder.Services.AddScoped<HubOverview>();

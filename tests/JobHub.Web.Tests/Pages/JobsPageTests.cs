@@ -123,6 +123,42 @@ public class JobsPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task Bulk_ThatCanBeTakenBack_IsDoneAtOnceAndUndone()
+    {
+        for (var i = 0; i < 2; i++) await SubmitAsync($"true {i}", image: "none");
+        await using var open = await dashboard.OpenAsync("/jobs?project=" + project);
+        var page = open.Page;
+        await Assertions.Expect(Rows(page)).ToHaveCountAsync(2);
+        await page.GetByLabel("Select the rows that are shown").ClickAsync();
+        await Assertions.Expect(page.Locator("#chosen")).ToHaveTextAsync("2 jobs");
+        await open.ShootAsync("jobs-dock");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Pause" }).ClickAsync();
+        await Assertions.Expect(page.Locator("#bulk-done")).ToHaveTextAsync("2 of 2", Patient);
+        await Assertions.Expect(page.Locator("td.state").Filter(new() { HasText = "Paused" })).ToHaveCountAsync(2, new() { Timeout = 20_000 });
+        await page.Keyboard.PressAsync("z");
+        await Assertions.Expect(page.Locator("td.state").Filter(new() { HasText = "Queued" })).ToHaveCountAsync(2, new() { Timeout = 20_000 });
+        open.AssertQuiet();
+    }
+
+    [Fact]
+    public async Task Bulk_ThatCannotBeTakenBack_ShowsWhatItTouchesFirst()
+    {
+        for (var i = 0; i < 2; i++) await SubmitAsync($"true {i}", image: "none");
+        await using var open = await dashboard.OpenAsync("/jobs?state=queued&project=" + project);
+        var page = open.Page;
+        await page.GetByLabel("Select the rows that are shown").ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Cancel 2" }).ClickAsync();
+        await Assertions.Expect(page.GetByRole(AriaRole.Alertdialog)).ToContainTextAsync("2 queued");
+        await page.Keyboard.PressAsync("Escape");
+        await Assertions.Expect(page.Locator("#chosen")).ToHaveTextAsync("2 jobs");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Cancel 2" }).ClickAsync();
+        await open.ShootAsync("jobs-ask");
+        await page.GetByRole(AriaRole.Alertdialog).GetByRole(AriaRole.Button, new() { Name = "Cancel 2" }).ClickAsync();
+        await Assertions.Expect(page.Locator("tr.gone td.state").Filter(new() { HasText = "Canceled" })).ToHaveCountAsync(2, new() { Timeout = 20_000 });
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task List_WithoutAMatch_OffersTheNearestThatHas()
     {
         await SubmitAsync("true");
@@ -161,6 +197,8 @@ public class JobsPageTests(Dashboard dashboard)
         await open.AssertFitsAsync();
         open.AssertQuiet();
     }
+
+    private static LocatorAssertionsToHaveTextOptions Patient => new() { Timeout = 20_000 };
 
     private static ILocator Rows(IPage page) => page.Locator("tr[data-row]");
 

@@ -1,0 +1,182 @@
+using JobHub.Web.Client;
+using JobHub.Web.Components.Shared;
+using JobHub.Web.Live;
+using Microsoft.AspNetCore.Components;
+
+namespace JobHub.Web.Components.Pages.JobList;
+
+/// <summary>
+/// What can be done to the jobs that are chosen. What can be taken back is done at once, with ten seconds to do so; what cannot shows first what it would touch.
+/// How far it is stays here until it is done.
+/// </summary>
+public sealed partial class JobDock : IDisposable
+{
+    private const long TypedAbove = 100;
+    private static readonly TimeSpan UndoFor = TimeSpan.FromSeconds(10), Beat = TimeSpan.FromMilliseconds(500);
+
+    private readonly CancellationTokenSource gone = new();
+    private (HubBulkRequest Request, HubBulkPreview Preview)? asking;
+    private HubBulk? begun;
+    private DateTimeOffset until;
+    private string number = "";
+    private string? refusal;
+    private bool choosing;
+    private int priority = 128;
+
+    [Inject] private HubBulks Bulks { get; set; } = default!;
+
+    [Inject] private LiveStream Live { get; set; } = default!;
+
+    [Inject] private TimeProvider Clock { get; set; } = default!;
+
+    [Parameter, EditorRequired] public JobSelection Selection { get; set; } = default!;
+
+    [Parameter, EditorRequired] public JobWords Words { get; set; } = default!;
+
+    [Parameter] public HubJobCounts? Matches { get; set; }
+
+    /// <summary>Something was done, or the selection has changed.</summary>
+    [Parameter] public EventCallback OnDone { get; set; }
+
+    private bool Away => Live.State == LiveState.Away;
+
+    private string Matching => Matches is { } m ? Shown.Count(m.Total) + (m.Exact ? "" : "+") : "";
+
+    private string Sums
+    {
+        get
+        {
+            var (tasks, done, took, ran) = (0L, 0L, TimeSpan.Zero, 0);
+            foreach (var job in Selection.Jobs)
+            {
+                (tasks, done) = (tasks + job.Counted.Total, done + job.Counted.Succeeded);
+                if (job.StartedAt is not { } begin || job.EndedAt is not { } end) continue;
+                (took, ran) = (took + (end - begin), ran + 1);
+            }
+
+            return $"{Shown.Count(tasks)} {(tasks == 1 ? "task" : "tasks")} · {Shown.Count(done)} done" + (ran == 0 ? "" : $" · sum {Shown.Duration(took)} · average {Shown.Duration(took / ran)}");
+        }
+    }
+
+    public void Dispose()
+    {
+        gone.Cancel();
+        gone.Dispose();
+    }
+
+    private static bool Done(HubBulk bulk) => bulk.State is not "Running";
+
+    private static bool Typed(HubBulkPreview preview) => preview.Touched > TypedAbove;
+
+    private static string Touched(HubBulkPreview preview) => Shown.Count(preview.Touched) + (preview.Exact ? "" : "+");
+
+    private static string Word(string action) => action switch { "cancel" => "Cancel", "delete" => "Delete", "reset" => "Reset", "retry" => "Retry", "pause" => "Pause", "resume" => "Resume", _ => "Change" };
+
+    private static string Doing(HubBulk bulk) => bulk.UndoOf is not null ? "Taking it back" : bulk.Action switch
+    {
+        "cancel" => "Canceling", "delete" => "Deleting", "reset" => "Resetting", "retry" => "Retrying", "pause" => "Pausing", "resume" => "Resuming", _ => "Changing the priority",
+    };
+
+    private static string Past(HubBulk bulk) => bulk.State == "Stopped" ? "Stopped" : bulk.UndoOf is not null ? "Taken back" : bulk.Action switch
+    {
+        "cancel" => "Canceled", "delete" => "Deleted", "reset" => "Reset", "retry" => "Retried", "pause" => "Paused", "resume" => "Resumed", _ => $"Priority {bulk.Priority}",
+    };
+
+    private bool CanUndo(HubBulk bulk) => bulk.CanUndo && bulk.UndoOf is null && Clock.GetUtcNow() < until;
+
+    private HubBulkRequest RequestOf(string action, int? to = null) => Selection.All
+        ? new(action, null, HubHttp.Path("", [.. Words.Asked(Clock.GetUtcNow()).Where(static f => f.Name is not "sort")]).TrimStart('?'), to)
+        : new(action, [.. Selection.Jobs.Select(static j => j.Id)], null, to);
+
+    private Task DoNowAsync(string action) => BeginAsync(RequestOf(action));
+
+    private Task PriorityAsync() => BeginAsync(RequestOf("priority", Math.Clamp(priority, 0, 255)));
+
+    private Task AskAsync(string action) => TryAsync(async ct =>
+    {
+        var request = RequestOf(action);
+        number = "";
+        asking = (request, await Bulks.PreviewAsync(request, ct));
+    });
+
+    private Task BeginAsync(HubBulkRequest request) => TryAsync(async ct =>
+    {
+        var id = await Bulks.BeginAsync(request, ct);
+        (asking, choosing) = (null, false);
+        Selection.Clear();
+        until = Clock.GetUtcNow() + UndoFor;
+        await FollowAsync(id, ct);
+    });
+
+    private Task UndoAsync() => TryAsync(async ct =>
+    {
+        if (begun is not null) await FollowAsync(await Bulks.UndoAsync(begun.Id, ct), ct);
+    });
+
+    private Task StopAsync() => TryAsync(async ct =>
+    {
+        if (begun is not null) await Bulks.StopAsync(begun.Id, ct);
+    });
+
+    private async Task FollowAsync(string id, CancellationToken ct)
+    {
+        begun = await Bulks.GetAsync(id, ct);
+        await OnDone.InvokeAsync();
+        _ = LookAsync(id, ct);
+    }
+
+    // Until it is done and can no longer be taken back. One that was closed or followed by another is left alone.
+    private async Task LookAsync(string id, CancellationToken ct)
+    {
+        await TryAsync(async _ =>
+        {
+            using var timer = new PeriodicTimer(Beat, Clock);
+            while (begun?.Id == id && (!Done(begun) || CanUndo(begun)) && await timer.WaitForNextTickAsync(ct))
+            {
+                if (begun?.Id != id) return;
+                if (!Done(begun))
+                {
+                    begun = await Bulks.GetAsync(id, ct);
+                    if (Done(begun)) await OnDone.InvokeAsync();
+                }
+
+                StateHasChanged();
+            }
+        });
+        StateHasChanged();
+    }
+
+    private async Task TryAsync(Func<CancellationToken, Task> ask)
+    {
+        refusal = null;
+        try
+        {
+            await ask(gone.Token);
+        }
+        catch (HubRefusedException no)
+        {
+            refusal = no.Message;
+        }
+        catch (HubAwayException away)
+        {
+            Live.SetAway(away.Message);
+        }
+        catch (Exception ended) when (ended is SessionEndedException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The page's next call leads to the sign-in, or nobody looks any more.
+        }
+    }
+
+    private Task TakeAllAsync()
+    {
+        Selection.TakeAll();
+        return OnDone.InvokeAsync();
+    }
+
+    private Task ClearAsync()
+    {
+        Selection.Clear();
+        (choosing, refusal) = (false, null);
+        return OnDone.InvokeAsync();
+    }
+}
