@@ -68,7 +68,6 @@ try
     app.MapGroup("").AllowAnonymous().MapHealth();
     app.MapStaticAssets().AllowAnonymous();
     app.MapSignIn(settings);
-    app.MapTokens();
     app.MapJobsCsv();
     app.MapTransfers();
     // Our own headers say who may frame a page: nobody.

@@ -85,8 +85,8 @@ internal static class SignInSetup
     /// <summary>A sign-in form without its token, or with one of keys that are gone: 400, and the page again.</summary>
     public static void UseFreshForms(this WebApplication app) => app.Use(static (context, next) =>
     {
-        if (!(Is(context, "/sign-in") || Is(context, "/tokens")) || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
-        context.Items[typeof(SignInWords)] = Is(context, "/sign-in") ? SignInWords.Stale : SignInWords.StaleForm;
+        if (!Is(context, "/sign-in") || context.Features.Get<IAntiforgeryValidationFeature>() is not { IsValid: false }) return next(context);
+        context.Items[typeof(SignInWords)] = SignInWords.Stale;
         // As if only the page had been asked for.
         context.Request.Method = HttpMethods.Get;
         context.Response.StatusCode = StatusCodes.Status400BadRequest;
@@ -110,23 +110,6 @@ internal static class SignInSetup
         }
 
         app.UseForwardedHeaders(forwarded);
-    }
-
-    /// <summary>What the page of tokens sends besides its own form.</summary>
-    public static void MapTokens(this WebApplication app) => app.MapPost("/tokens/{id:guid}/revoke", RevokeAsync).RequireAuthorization();
-
-    private static async Task<IResult> RevokeAsync(Guid id, HttpContext context, IAntiforgery antiforgery, HubSelf hub)
-    {
-        if (!await antiforgery.IsRequestValidAsync(context)) return Results.StatusCode(StatusCodes.Status400BadRequest);
-        try
-        {
-            await hub.RevokeTokenAsync(id, context.RequestAborted);
-            return Results.LocalRedirect("/tokens");
-        }
-        catch (HubRefusedException refused)
-        {
-            return Results.Text(refused.Message, statusCode: refused.Status);
-        }
     }
 
     public static void MapSignIn(this WebApplication app, WebSettings settings)

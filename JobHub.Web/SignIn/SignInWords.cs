@@ -4,7 +4,7 @@ namespace JobHub.Web.SignIn;
 public static class SignInWords
 {
     public const string Ended = "ended", SignedOut = "signed-out", Refused = "refused", TokenRefused = "token-refused", TooMany = "too-many", Away = "away", Missing = "missing",
-        Stale = "stale", StaleForm = "stale-form", ProviderDenied = "provider-denied", ProviderFailed = "provider-failed", ProviderRefused = "provider-refused";
+        Stale = "stale", ProviderDenied = "provider-denied", ProviderFailed = "provider-failed", ProviderRefused = "provider-refused";
 
     /// <summary>Null for what is no word of ours.</summary>
     public static string? Sentence(string? why, string? provider) => why switch
@@ -17,7 +17,6 @@ public static class SignInWords
         Away => "The hub does not answer, so nobody can be signed in now. Try again in a moment.",
         Missing => "Fill in both fields.",
         Stale => "This form was too old to be taken, or came from elsewhere. Sign in again on this page.",
-        StaleForm => "This form was too old to be taken, or came from elsewhere. Nothing was done; send it again from this page.",
         ProviderDenied => $"{provider ?? "The provider"} was told not to let you in here. Try again and allow it, or sign in another way.",
         ProviderFailed => $"The sign-in at {provider ?? "the provider"} did not end well, or took too long. Start it again.",
         ProviderRefused => $"The hub takes no sign-in from this account of {provider ?? "the provider"}. Ask an administrator for an account, or sign in another way.",
