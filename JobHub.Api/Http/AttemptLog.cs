@@ -17,7 +17,7 @@ public static class AttemptLog
     // How late a printed line may be for a reader that follows.
     private static readonly TimeSpan PollEvery = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>The log of a task that exists, by <c>?attempt=</c> (the latest without), <c>?offset=</c> and <c>?follow=</c>.</summary>
+    /// <summary>The log of a task that exists, by <c>?attempt=</c> (the latest without), <c>?offset=</c> and <c>?follow=</c>; as an attachment with <c>?download=</c>.</summary>
     public static async Task<IResult> ReadAsync(HttpContext context, JobReader reader, LogReader logs, JobId id, (TaskKind Kind, int Index) task, CancellationToken ct)
     {
         var request = context.Request;
@@ -36,6 +36,7 @@ public static class AttemptLog
 
     private static async Task<IResult> WholeAsync(HttpContext context, LogReader logs, JobId id, (TaskKind Kind, int Index) task, LogSlice slice, long offset)
     {
+        var download = context.Request.QueryFlag("download");
         Describe(context.Response, slice);
         if (slice.Rest is { } unread) await unread.DisposeAsync();
         var size = KeptFrom(slice, offset);
@@ -43,6 +44,7 @@ public static class AttemptLog
         {
             Size = size,
             ContentType = "text/plain; charset=utf-8",
+            FileName = download ? string.Create(CultureInfo.InvariantCulture, $"{TaskName.Of(id, task.Kind, task.Index)}.{slice.Attempt}.log") : null,
             // While it grows the same size means the same bytes.
             ETag = string.Create(CultureInfo.InvariantCulture, $"{slice.Attempt}-{offset}-{size}{(slice.Ended ? "" : "-live")}"),
             Open = async (from, _, cancel) =>
@@ -76,7 +78,7 @@ public static class AttemptLog
         }
     }
 
-    private static void Describe(HttpResponse response, LogSlice slice)
+    internal static void Describe(HttpResponse response, LogSlice slice)
     {
         response.Headers[SizeHeader] = slice.Size.ToString(CultureInfo.InvariantCulture);
         response.Headers[AttemptHeader] = slice.Attempt.ToString(CultureInfo.InvariantCulture);

@@ -10,7 +10,8 @@ public readonly record struct SentEvent(long Id, string Name, string Data);
 /// <c>text/event-stream</c>: numbered events, a comment line while nothing happens (so that both ends notice a dead connection), resumed by <c>Last-Event-ID</c>.
 /// Ends when the caller goes, the source ends, or the host stops.
 /// </summary>
-public sealed class EventStream(IAsyncEnumerable<SentEvent> events, TimeSpan heartbeat) : IResult
+/// <param name="stillAllowed">Asked at each heartbeat whether the caller may hear more; null: he may.</param>
+public sealed class EventStream(IAsyncEnumerable<SentEvent> events, TimeSpan heartbeat, Func<CancellationToken, ValueTask<bool>>? stillAllowed = null) : IResult
 {
     public const string LastEventHeader = "Last-Event-ID";
 
@@ -48,8 +49,16 @@ public sealed class EventStream(IAsyncEnumerable<SentEvent> events, TimeSpan hea
             await WriteAsync(response, ": connected\n\n", end.Token);
             var buffer = new StringBuilder();
             next = source.MoveNextAsync().AsTask();
+            var asked = clock.GetTimestamp();
             while (true)
             {
+                // By the clock and not by the silence: where much happens there is no heartbeat.
+                if (stillAllowed is not null && clock.GetElapsedTime(asked) >= heartbeat)
+                {
+                    if (!await stillAllowed(end.Token)) return;
+                    asked = clock.GetTimestamp();
+                }
+
                 if (!next.IsCompleted && buffer.Length > 0)
                 {
                     await WriteAsync(response, buffer.ToString(), end.Token);

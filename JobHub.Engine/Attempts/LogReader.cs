@@ -64,6 +64,51 @@ public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObje
         return new(default, await objects.Hub.OpenReadAsync(path, at, null, ct), offset, size, gaps, true, number);
     }
 
+    /// <summary>How much an attempt (the latest when null) has printed; null when there is no such task or attempt.</summary>
+    public async Task<(int Attempt, long Size)?> SizeAsync(JobId id, TaskKind kind, int index, int? attempt, CancellationToken ct)
+    {
+        if (await jobs.FindAsync(id, ct) is not { } job || job.Layout.IdOf(kind, index) is not { } taskId) return null;
+        await using var command = database.CreateCommand("""
+            SELECT number, log_size, token FROM attempt WHERE task_id = $1 AND ($2::int IS NULL OR number = $2)
+            UNION ALL
+            SELECT attempt, coalesce((SELECT "offset" + length(bytes) FROM live_log g WHERE g.task_id = l.task_id AND g.token = l.token ORDER BY "offset" DESC LIMIT 1), 0), token
+            FROM live l WHERE task_id = $1 AND session_id IS NOT NULL AND ($2::int IS NULL OR attempt = $2) AND NOT EXISTS (SELECT FROM attempt a WHERE a.task_id = $1 AND a.number = l.attempt)
+            ORDER BY 1 DESC LIMIT 1
+            """);
+        command.Parameters.AddWithValue(taskId);
+        command.Parameters.Add(new() { Value = (object?)attempt ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Integer });
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return null;
+        var (number, size, token) = (reader.GetInt32(0), reader.GetInt64(1), reader.GetGuid(2));
+        await reader.CloseAsync();
+        return (number, size > 0 ? size : await forms.SizeAsync(token, ct));
+    }
+
+    /// <summary>Attempts of a job in the order of its tasks and their numbers, from one on (it included).</summary>
+    public async Task<IReadOnlyList<(TaskKind Kind, int Index, int Number)>> AttemptsAsync(JobId id, (TaskKind Kind, int Index) task, int number, int limit, CancellationToken ct)
+    {
+        if (await jobs.FindAsync(id, ct) is not { } job || job.Layout.IdOf(task.Kind, task.Index) is not { } first) return [];
+        await using var command = database.CreateCommand("""
+            (SELECT task_id, number FROM attempt WHERE (task_id, number) >= ($1, $2) AND task_id < $3 ORDER BY task_id, number LIMIT $4)
+            UNION
+            (SELECT task_id, attempt FROM live WHERE session_id IS NOT NULL AND task_id >= $1 AND (task_id > $1 OR attempt >= $2) AND task_id < $3 ORDER BY task_id, attempt LIMIT $4)
+            ORDER BY 1, 2 LIMIT $4
+            """);
+        command.Parameters.AddWithValue(first);
+        command.Parameters.AddWithValue(number);
+        command.Parameters.AddWithValue(job.Layout.First + job.Layout.Total);
+        command.Parameters.AddWithValue(limit);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var attempts = new List<(TaskKind, int, int)>();
+        while (await reader.ReadAsync(ct))
+        {
+            var (kind, index) = job.Layout.Of(reader.GetInt64(0));
+            attempts.Add((kind, index, reader.GetInt32(1)));
+        }
+
+        return attempts;
+    }
+
     private async Task<LogSlice> LiveAsync(long taskId, Guid token, int number, long offset, CancellationToken ct)
     {
         await using var command = database.CreateCommand("""

@@ -14,7 +14,7 @@ namespace JobHub.Engine.Events;
 public sealed record HubEvent(long Position, DateTimeOffset At, string Kind, Guid? JobId, string Payload, string? Project = null);
 
 /// <summary>The ledger as readers follow it: by position only, so each cursor sees every event once and in order.</summary>
-public sealed class EventReader(NpgsqlDataSource database, Wakeups wakeups)
+public sealed partial class EventReader(NpgsqlDataSource database, Wakeups wakeups)
 {
     private const int Page = 500;
 
@@ -66,8 +66,7 @@ public sealed class EventReader(NpgsqlDataSource database, Wakeups wakeups)
         var events = new List<HubEvent>();
         while (await reader.ReadAsync(ct))
         {
-            events.Add(new(reader.GetInt64(0), reader.GetFieldValue<DateTimeOffset>(1), reader.GetString(2),
-                reader.IsDBNull(3) ? null : reader.GetGuid(3), reader.IsDBNull(4) ? "{}" : reader.GetString(4), reader.IsDBNull(5) ? null : reader.GetString(5)));
+            events.Add(Read(reader));
         }
 
         return events;

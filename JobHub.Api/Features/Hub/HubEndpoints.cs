@@ -34,6 +34,7 @@ public static class HubEndpoints
         hub.MapSettings();
         hub.MapOverview();
         hub.MapHubWorkers();
+        hub.MapEventList();
         hub.MapGet("/events", Events).WithTags("Events").Produces(200, contentType: "text/event-stream").ProducesProblem(404)
             .WithSummary("What happens, as server-sent events: of all jobs or of ?job=. Resumes after Last-Event-ID; begins with what happens next without one.");
     }
@@ -66,7 +67,7 @@ public static class HubEndpoints
         return TypedResults.Ok(attempts.Select(HubMapping.ToWire).ToArray());
     }
 
-    private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, ProjectAccess access, CancellationToken ct)
+    private static async Task<IResult> Events(HttpContext context, EventReader events, JobReader reader, ProjectAccess access, CallerReader callers, CancellationToken ct)
     {
         var caller = Caller.Of(context);
         JobId? job = null;
@@ -79,7 +80,8 @@ public static class HubEndpoints
         var after = EventStream.ResumeAfter(context.Request);
         // Of one job everything is told from its beginning: it is little, and a page that shows a job wants all of it.
         after ??= job is null ? await events.LastPositionAsync(ct) : 0;
-        return new EventStream(FollowAsync(events, after.Value, job, caller.SeesAll ? null : access, caller), EventStream.Heartbeat);
+        return new EventStream(FollowAsync(events, after.Value, job, caller.SeesAll ? null : access, caller), EventStream.Heartbeat,
+            caller.Token is null ? null : stopped => callers.IsStillAsync(context, caller, stopped));
     }
 
     private static async IAsyncEnumerable<SentEvent> FollowAsync(EventReader events, long after, JobId? job, ProjectAccess? access, Caller caller, [EnumeratorCancellation] CancellationToken ct = default)

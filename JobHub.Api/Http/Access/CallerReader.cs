@@ -23,6 +23,21 @@ public sealed class CallerReader(BearerTokens files, TokenStore tokens, TokenUse
         return await providers.AccountAsync(provider, token, context.RequestAborted) is { } account ? (TokenCheck.Known, Of(account)) : read;
     }
 
+    /// <summary>Whether a long answer may go on: its token is good and its role is what it was. Where nobody knows it goes on.</summary>
+    public async ValueTask<bool> IsStillAsync(HttpContext context, Caller caller, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(caller);
+        try
+        {
+            return BearerTokens.TokenOf(context.Request) is { } token && await tokens.FindAsync(TokenText.Hash(token), ct) is { } found && RoleOf(found.Owner) == caller.Role;
+        }
+        catch (Npgsql.NpgsqlException)
+        {
+            return true;
+        }
+    }
+
     /// <summary>By a provider's token nobody administers the hub: it may have been given to any program.</summary>
     private static Caller Of(Account account) => new(account.Name, account.Role switch
     {
