@@ -37,6 +37,8 @@ try
     builder.Services.AddScoped<LiveStream>();
     builder.Services.AddScoped<HubClient>();
     builder.Services.AddScoped<HubSelf>();
+    builder.Services.AddScoped<HubWebhooks>();
+    builder.Services.AddScoped<HubSubmit>();
     builder.Services.AddScoped<HubJobs>();
     builder.Services.AddScoped<HubBulks>();
     builder.Services.AddScoped<HubData>();

@@ -1,0 +1,199 @@
+using JobHub.Web.Client;
+using JobHub.Web.Components.Shared;
+using JobHub.Web.Live;
+using Microsoft.AspNetCore.Components;
+using Microsoft.AspNetCore.Components.Forms;
+using Microsoft.JSInterop;
+
+namespace JobHub.Web.Components.Pages.Submit;
+
+/// <summary>Forms that make jobs of the four families, and the same as a command while one types.</summary>
+public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfiguration configuration)
+{
+    // A pause in typing is when what was typed is looked at.
+    private static readonly TimeSpan AfterTyping = TimeSpan.FromMilliseconds(400);
+    private const long LargestProgram = 256L << 20;
+
+    private readonly IReadOnlyList<SubmitForm> forms = SubmitForms.All();
+    private readonly Dictionary<string, ElementReference> places = [];
+    private readonly HashSet<string> looked = [];
+    private IReadOnlyList<SubmitProgram> programs = [];
+    private IReadOnlyList<string> projects = [];
+    private SubmitForm form = default!;
+    private List<List<SubmitField>> sections = [];
+    private HubRefusedException? refusal;
+    private string? now, uploaded;
+    private string type = "streaming";
+    private bool kept, tried, sending, uploading, copied;
+    private int turn;
+
+    [Parameter] public string? Family { get; set; }
+
+    private bool Off => Live.State is LiveState.Away;
+
+    private string Address => HubHttp.AddressOf(configuration).ToString().TrimEnd('/');
+
+    protected override bool Concerns(HubEvent happened) => false;
+
+    protected override void OnInitialized() => Choose();
+
+    protected override async Task OnParametersSetAsync()
+    {
+        Choose();
+        await base.OnParametersSetAsync();
+    }
+
+    private void Choose()
+    {
+        var chosen = forms.FirstOrDefault(f => f.Family == Family) ?? forms[0];
+        if (chosen == form) return;
+        (form, tried, refusal, now) = (chosen, false, null, null);
+        looked.Clear();
+        places.Clear();
+        sections = [];
+        foreach (var field in form.Fields)
+        {
+            if (field.Section is not null) sections.Add([]);
+            sections[^1].Add(field);
+        }
+    }
+
+    protected override async Task LoadAsync(CancellationToken ct)
+    {
+        programs = await hub.ProgramsAsync(ct);
+        projects = await hub.ProjectsAsync(ct);
+        form.Programs = programs;
+        if (await js.InvokeAsync<string?>("localStorage.getItem", ct, Key(form, null)) is not { } last) return;
+        form.Restore(last);
+        kept = true;
+    }
+
+    // The last values of a family, and of each project in it.
+    private static string Key(SubmitForm form, string? project) => project is null ? $"submit:{form.Family}" : $"submit:{form.Family}:{project}";
+
+    private async Task Edit(SubmitField field, string? value)
+    {
+        (form[field.Name], now, refusal, copied) = (value ?? "", field.Name, null, false);
+        var mine = ++turn;
+        try
+        {
+            await Task.Delay(AfterTyping, Clock, Gone);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+
+        looked.Add(field.Name);
+        if (mine != turn) return;
+        if (field.Kind is FieldKind.Project && form.Has(field.Name) && form.FaultOf(field) is null) await OfProjectAsync(form[field.Name].Trim());
+        StateHasChanged();
+    }
+
+    /// <summary>What was last sent to a project stands in the form when nothing has been typed yet but its name.</summary>
+    private async Task OfProjectAsync(string project)
+    {
+        if (form.Fields.Any(f => f.Name != "project" && form[f.Name] != f.Initial)) return;
+        if (await js.InvokeAsync<string?>("localStorage.getItem", Gone, Key(form, project)) is not { } last) return;
+        form.Restore(last);
+        kept = true;
+    }
+
+    private async Task EmptyAsync()
+    {
+        form.Clear();
+        (kept, tried, refusal, now) = (false, false, null, null);
+        looked.Clear();
+        await js.InvokeVoidAsync("localStorage.removeItem", Gone, Key(form, null));
+    }
+
+    private async Task SubmitAsync()
+    {
+        if (sending) return;
+        (tried, refusal) = (true, null);
+        if (form.Faults() is [var (first, _), ..])
+        {
+            await FocusAsync(first);
+            return;
+        }
+
+        sending = true;
+        var id = "";
+        var sent = await DoAsync(async ct => id = await hub.SubmitAsync(form.Method, form.Path(form), form.ToSend(), form.Children?.Invoke(form), ct), said => refusal = said);
+        sending = false;
+        if (!sent)
+        {
+            // Told at its field where there is one.
+            if (refusal is not null && form.Take(refusal) is { } wrong)
+            {
+                refusal = null;
+                StateHasChanged();
+                await FocusAsync(wrong);
+            }
+
+            return;
+        }
+
+        await js.InvokeVoidAsync("localStorage.setItem", Gone, Key(form, null), form.Keep());
+        if (form.Has("project")) await js.InvokeVoidAsync("localStorage.setItem", Gone, Key(form, form["project"].Trim()), form.Keep());
+        Navigation.NavigateTo(id.Length == 0 ? "/jobs" : $"/jobs/{id}");
+    }
+
+    private async Task FocusAsync(SubmitField field)
+    {
+        if (places.TryGetValue(field.Name, out var place)) await place.FocusAsync();
+    }
+
+    private async Task UploadAsync(InputFileChangeEventArgs chosen)
+    {
+        (uploading, uploaded) = (true, $"Uploading {Shown.Name(chosen.File.Name)}…");
+        StateHasChanged();
+        var name = chosen.File.Name;
+        if (chosen.File.Size > LargestProgram)
+        {
+            (uploading, uploaded) = (false, $"Larger than {Shown.Bytes(LargestProgram)}: send it with curl.");
+            return;
+        }
+
+        var done = await DoAsync(async ct =>
+        {
+            await using var content = chosen.File.OpenReadStream(LargestProgram, ct);
+            await hub.UploadAsync(name, type, content, ct);
+            form.Programs = programs = await hub.ProgramsAsync(ct);
+        }, said => uploaded = said.Message);
+        uploading = false;
+        if (!done) return;
+        uploaded = $"{Shown.Name(name)} is uploaded.";
+        // The first place that is empty is what it was uploaded for.
+        if (form.Fields.FirstOrDefault(f => f.Kind is FieldKind.Program && !f.Optional && !form.Has(f.Name)) is { } field) await Edit(field, name);
+    }
+
+    private async Task CopyAsync()
+    {
+        await js.InvokeVoidAsync("navigator.clipboard.writeText", Gone, string.Join('\n', form.Command(Address).Select(static line => line.Text)));
+        copied = true;
+    }
+
+    private string? FaultShown(SubmitField field) => tried || looked.Contains(field.Name) || form.Refused.ContainsKey(field.Name) ? form.FaultOf(field) : null;
+
+    private string Mark(SubmitField field, string? fault) => fault is not null ? "err" : now == field.Name ? "edited" : "";
+
+    private static string? Says(SubmitField field, string? fault) => fault is not null ? field.Id + "-e" : field.Hint is not null || field.Unit is not null || field.Kind is FieldKind.Program ? field.Id + "-h" : null;
+
+    private SubmitProgram? ProgramOf(SubmitField field) => field.Kind is FieldKind.Program ? programs.FirstOrDefault(p => p.Name == form[field.Name].Trim()) : null;
+
+    private string LineMark(CommandLine line) => line.Field is not { } name ? "k" : form.Fields.Where(f => f.Name == name || f.Name.StartsWith(name + ".", StringComparison.Ordinal)) is var fields && fields.Any(f => FaultShown(f) is not null) ? "err"
+        : now == name || now?.StartsWith(name + ".", StringComparison.Ordinal) == true ? "now" : "";
+
+    /// <summary>What is looked at before anything is sent.</summary>
+    private IEnumerable<(bool Good, string What, string Detail)> Checks()
+    {
+        foreach (var section in sections)
+        {
+            var wrong = section.Select(f => (Field: f, Fault: form.FaultOf(f))).FirstOrDefault(static f => f.Fault is not null);
+            yield return wrong.Fault is null ? (true, section[0].Section!, "") : (false, section[0].Section!, FaultShown(wrong.Field) ?? $"{wrong.Field.Label} is wanted");
+        }
+    }
+
+    private string Here(string fragment) => "/" + Navigation.ToBaseRelativePath(Navigation.Uri).Split('#')[0] + fragment;
+}

@@ -1,0 +1,119 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using JobHub.Testing;
+using Microsoft.Playwright;
+
+namespace JobHub.Web.Tests.Pages;
+
+[Collection(PageCollection.Name)]
+public class SubmitPageTests(Dashboard dashboard)
+{
+    private const string Streaming = "#!/bin/sh\nexec cat\n";
+
+    [Theory]
+    [InlineData("mapreduce", false, false), InlineData("mapreduce", false, true), InlineData("mapreduce", true, false)]
+    [InlineData("command", false, false), InlineData("analysis", false, false), InlineData("farm", false, true)]
+    public async Task Form_OfEachFamily_OpensWithoutAComplaintAndFits(string family, bool phone, bool dark)
+    {
+        await using var open = await dashboard.OpenAsync($"/submit/{family}", phone, dark);
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("curl -sS");
+        await open.ShootAsync($"submit-{family}{(phone ? "-phone" : "")}{(dark ? "-dark" : "-light")}");
+        await open.AssertFitsAsync();
+        open.AssertQuiet();
+    }
+
+    [Fact]
+    public async Task Command_SubmittedByTheForm_RunsAndTheFormRemembersIt()
+    {
+        await using var open = await dashboard.OpenAsync("/submit/command");
+        await open.Page.GetByLabel("Command", new() { Exact = true }).FillAsync("echo it\\'s run > out.txt");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("\"command\":");
+        await open.Page.GetByLabel("Environment").FillAsync("COLOUR=red");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("{\"COLOUR\":\"red\"}");
+        await Submit(open).ClickAsync();
+        await SucceedsAsync(open);
+
+        await open.GoAsync("/submit/command");
+        await Assertions.Expect(open.Page.GetByLabel("Environment")).ToHaveValueAsync("COLOUR=red");
+        await open.Page.GetByText("Start empty").ClickAsync();
+        await Assertions.Expect(open.Page.GetByLabel("Environment")).ToHaveValueAsync("");
+        open.AssertQuiet();
+    }
+
+    [Fact]
+    public async Task MapReduce_WithProgramsUploadedInPlace_RunsFromAnEmptyForm()
+    {
+        var tag = Guid.NewGuid().ToString("N")[..8];
+        var folder = Directory.CreateTempSubdirectory("jobhub-submit-").FullName;
+        await File.WriteAllTextAsync(Path.Combine(folder, "in.txt"), "b\na\n");
+        try
+        {
+            await using var open = await dashboard.OpenAsync("/submit");
+            await open.Page.GetByLabel("Input path").FillAsync($"file://{folder}/in.txt");
+            foreach (var (label, name) in ((string, string)[])[("Mapper", $"mapper-{tag}.sh"), ("Reducer", $"reducer-{tag}.sh")])
+            {
+                await open.Page.Locator("#upload").SetInputFilesAsync(new FilePayload { Name = name, MimeType = "text/x-shellscript", Buffer = Encoding.UTF8.GetBytes(Streaming) });
+                await Assertions.Expect(open.Page.GetByLabel(label, new() { Exact = true })).ToHaveValueAsync(name);
+            }
+
+            await open.Page.GetByLabel("Output path").FillAsync($"file://{folder}/out");
+            await open.Page.GetByLabel("Its secret").First.FillAsync("topsecret");
+            await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("'\"$INPUT_PASSWORD\"'");
+            Assert.DoesNotContain("topsecret", await open.Page.Locator("#command").InnerTextAsync(), StringComparison.Ordinal);
+            await open.Page.GetByLabel("Its secret").First.FillAsync("");
+            await Submit(open).ClickAsync();
+            await SucceedsAsync(open);
+            Assert.DoesNotContain("topsecret", await open.Page.EvaluateAsync<string>("() => JSON.stringify(localStorage)"), StringComparison.Ordinal);
+            open.AssertQuiet();
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Mistakes_AreShownAtTheirFields_AndSubmitLeadsToTheFirst()
+    {
+        await using var open = await dashboard.OpenAsync("/submit/command");
+        await open.Page.GetByLabel("Priority").FillAsync("999");
+        await Assertions.Expect(open.Page.Locator("#f-priority-e")).ToHaveTextAsync("0 to 255.");
+        await Submit(open).ClickAsync();
+        await Assertions.Expect(open.Page.Locator("#f-command")).ToBeFocusedAsync();
+        await Assertions.Expect(open.Page.GetByRole(AriaRole.Alert).Filter(new() { HasText = "Fix 2 fields" })).ToBeVisibleAsync();
+        await open.ShootAsync("submit-mistakes");
+
+        // What only the hub knows is told at its field too.
+        await open.Page.GetByLabel("Priority").FillAsync("255");
+        await open.Page.GetByLabel("Command", new() { Exact = true }).FillAsync("true");
+        await open.Page.GetByLabel("Memory").FillAsync("lots");
+        await Submit(open).ClickAsync();
+        await Assertions.Expect(open.Page.Locator("#f-memory-e")).ToContainTextAsync("must be an amount");
+        await Assertions.Expect(open.Page.Locator("#f-memory")).ToBeFocusedAsync();
+        open.AssertQuiet();
+    }
+
+    [Fact]
+    public async Task Tree_OfTwoCommands_IsMadeAndRuns()
+    {
+        await using var open = await dashboard.OpenAsync("/submit/farm");
+        await open.Page.GetByLabel("Title").FillAsync("Shot <b>12</b>");
+        await open.Page.GetByLabel("Commands").FillAsync("true\necho two");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("{\"parent\": '$GROUP'");
+        await Submit(open).ClickAsync();
+        var job = await SucceedsAsync(open);
+        Assert.Equal((2, "Shot <b>12</b>"), ((int)job["leaves"]!["total"]!, (string?)job["title"]));
+        open.AssertQuiet();
+    }
+
+    private static ILocator Submit(OpenPage open) => open.Page.Locator("button[form=submit]");
+
+    private async Task<JsonNode> SucceedsAsync(OpenPage open)
+    {
+        await open.Page.WaitForURLAsync(address => address.Contains("/jobs/", StringComparison.Ordinal));
+        var id = new Uri(open.Page.Url).Segments[^1];
+        JsonNode? job = null;
+        await Eventually.TrueAsync(async () => (string?)(job = JsonNode.Parse(await dashboard.Api.GetStringAsync($"/hub/v1/jobs/{id}")))!["state"] == "Succeeded", $"{id} succeeds");
+        return job!;
+    }
+}
