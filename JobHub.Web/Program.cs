@@ -35,7 +35,6 @@ try
     builder.Services.AddScoped<Visitor>();
     builder.Services.AddScoped<HubHttp>();
     builder.Services.AddScoped<LiveStream>();
-    builder.Services.AddScoped<HubClient>();
     builder.Services.AddScoped<HubSelf>();
     builder.Services.AddScoped<HubWebhooks>();
     builder.Services.AddScoped<HubSubmit>();
@@ -45,6 +44,7 @@ try
     builder.Services.AddScoped<HubProjects>();
     builder.Services.AddScoped<HubOverview>();
     builder.Services.AddScoped<HubWorkers>();
+    builder.Services.AddScoped<HubJobDetail>();
     builder.Services.AddHttpClient<HubAccounts>(Point).ConfigurePrimaryHttpMessageHandler(Straight);
 
     await using var app = builder.Build();

@@ -41,9 +41,6 @@ public sealed record HubJob
     public HubWaiting? Waiting { get; init; }
 }
 
-/// <summary>Why a job waits; null when it does not.</summary>
-public sealed record HubExplained(HubWaiting? Waiting);
-
 /// <summary>A reason, and what would change it.</summary>
 public sealed record HubWaiting(string Reason, string Message);
 
@@ -66,18 +63,3 @@ public sealed record HubTaskCounts
 
 /// <summary>A group's jobs by state; those in none of the three wait.</summary>
 public sealed record HubLeafCounts(int Total, int Running, int Succeeded, int Failed);
-
-/// <summary>A task of a job.</summary>
-public sealed record HubTask
-{
-    public required string Id { get; init; }
-    public string? Name { get; init; }
-    public string Kind { get; init; } = "";
-    public int Index { get; init; }
-    public string State { get; init; } = "";
-    public int Attempts { get; init; }
-    public string? Worker { get; init; }
-    public DateTimeOffset? StartedAt { get; init; }
-    public DateTimeOffset? EndedAt { get; init; }
-    public HubError? Error { get; init; }
-}

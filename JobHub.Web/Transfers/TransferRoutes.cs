@@ -17,7 +17,7 @@ public static partial class TransferRoutes
         _ => false,
     };
 
-    [GeneratedRegex($@"\A/(files/content|jobs/{Segment}/log|artifacts/{Segment}/versions/\d{{1,9}}/content|projects/{Segment}/datasets/{Segment}/inferences/{Segment}(/visualizations/{Segment})?)\z", RegexOptions.CultureInvariant)]
+    [GeneratedRegex($@"\A/(files/content|jobs/{Segment}/(log|outputs/content)|artifacts/{Segment}/versions/\d{{1,9}}/content|projects/{Segment}/datasets/{Segment}/inferences/{Segment}(/visualizations/{Segment})?)\z", RegexOptions.CultureInvariant)]
     private static partial Regex Read();
 
     [GeneratedRegex($@"\A/projects/{Segment}/datasets/{Segment}/(profiles|isolates)/files\z", RegexOptions.CultureInvariant)]

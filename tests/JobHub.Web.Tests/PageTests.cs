@@ -5,14 +5,14 @@ namespace JobHub.Web.Tests;
 public class PageTests
 {
     [Fact]
-    public async Task Pages_WhenTheApiIsAway_SaySoAndStayReadable()
+    public async Task Pages_WhenTheApiIsAway_HaveTheirFrameAtOnce()
     {
         await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");
-        foreach (var path in new[] { "/jobs/0199a5f0-0000-7000-8000-000000000000" })
+        foreach (var path in new[] { "/", "/jobs", "/jobs/0199a5f0-0000-7000-8000-000000000000" })
         {
             using var answer = await web.Http.GetAsync(path);
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
-            Assert.Contains("does not answer", await answer.Content.ReadAsStringAsync());
+            Assert.Contains("aria-label=\"Main\"", await answer.Content.ReadAsStringAsync());
         }
     }
 

@@ -1,0 +1,140 @@
+using JobHub.Web.Client;
+using JobHub.Web.Components.Shared;
+using JobHub.Web.Live;
+using Microsoft.AspNetCore.Components;
+
+namespace JobHub.Web.Components.Pages.Job;
+
+/// <summary>One job: how far it is, what holds it, who is slow.</summary>
+public partial class JobPage
+{
+    private const int BarsShown = 300;
+
+    private JobDetail? job;
+    private TaskStates? states;
+    private JobExplained? explained;
+    private JobTimeline? timeline;
+    private HubPage<HubJob>? children;
+    private HubPage<JobTask>? tasks;
+    private JobAttempt[]? attempts;
+    private HubPage<JobInput>? inputs;
+    private JobOutputs? outputs;
+    private HubRefusedException? refusal, outputsRefused;
+    private DateTimeOffset now;
+
+    [Parameter] public string Id { get; set; } = "";
+
+    [SupplyParameterFromQuery] private string? Tab { get; set; }
+
+    [SupplyParameterFromQuery] private string? State { get; set; }
+
+    [SupplyParameterFromQuery] private string? After { get; set; }
+
+    [SupplyParameterFromQuery(Name = "task")] private string? TaskName { get; set; }
+
+    [Inject] private HubJobDetail Hub { get; set; } = default!;
+
+    private string Current => Tabs.Any(tab => tab.Name == Tab) ? Tab! : "summary";
+
+    private string Title => job?.Title is { Length: > 0 } title ? title : $"{FamilyWord} job";
+
+    private string FamilyWord => job?.Family switch { "Commands" => "Command", "Projects" => "Analysis", "Farm" => "Farm job", { } family => family, _ => "" };
+
+    private IReadOnlyList<(string Name, string Word, long? Count)> Tabs =>
+    [
+        ("summary", "Summary", null), ("tasks", "Tasks", job?.Tasks.Total), ("io", "Inputs and outputs", null), ("log", "Log", null), ("events", "Events", null),
+        .. job?.Family is "MapReduce" or "Commands" or "Farm" ? new (string, string, long?)[] { ("programs", job.Family is "MapReduce" ? "Programs" : "Command", null) } : [],
+    ];
+
+    /// <summary>About how long it goes on, once enough of it has ended to say so.</summary>
+    private TimeSpan? Left => job is { State: "Running", StartedAt: { } start, Progress: > 0 and < 1 } one && (one.Progress >= 0.1 || now - start > TimeSpan.FromSeconds(30))
+        ? (now - start) * Math.Min(1000, (1 - one.Progress) / one.Progress) : null;
+
+    // A hundred thousand states are some hundred kilobytes.
+    protected override TimeSpan LoadEvery => TimeSpan.FromSeconds(states is { Squares.Length: > 20_000 } ? 3 : 1);
+
+    protected override bool Concerns(HubEvent happened)
+    {
+        ArgumentNullException.ThrowIfNull(happened);
+        return happened.Job == Id || (job?.IsGroup ?? false);
+    }
+
+    protected override async Task LoadAsync(CancellationToken ct)
+    {
+        now = Clock.GetUtcNow();
+        var found = await Hub.JobAsync(Id, ct);
+        if (found is { IsGroup: true }) children = await Hub.ChildrenAsync(Id, After, ct);
+        else if (found is not null)
+        {
+            states = await Hub.StatesAsync(Id, ct);
+            explained = found.HasEnded ? null : await Hub.ExplainAsync(Id, ct);
+            job = found;
+            await LoadTabAsync(ct);
+        }
+
+        job = found;
+    }
+
+    private async Task LoadTabAsync(CancellationToken ct)
+    {
+        switch (Current)
+        {
+            case "tasks":
+                tasks = await Hub.TasksAsync(Id, State, null, null, null, After, ct);
+                attempts = TaskName is { Length: > 0 and < 100 } task ? await Hub.AttemptsAsync(Id, task, ct) : null;
+                break;
+            case "io":
+                inputs = await Hub.InputsAsync(Id, After, ct);
+                outputsRefused = null;
+                try
+                {
+                    outputs = await Hub.OutputsAsync(Id, null, ct);
+                }
+                catch (HubRefusedException refused)
+                {
+                    outputsRefused = refused;
+                }
+
+                break;
+            case "summary":
+                timeline = await Hub.TimelineAsync(Id, BarsShown, ct);
+                break;
+        }
+    }
+
+    private async Task ActAsync(Func<HubJobDetail, string, CancellationToken, Task> action)
+    {
+        refusal = null;
+        await DoAsync(ct => action(Hub, Id, ct), refused => refusal = refused);
+        await ReloadAsync();
+    }
+
+    private async Task AgainAsync()
+    {
+        refusal = null;
+        await DoAsync(async ct => Navigation.NavigateTo($"/jobs/{await Hub.RunAgainAsync(Id, ct)}"), refused => refusal = refused);
+        StateHasChanged();
+    }
+
+    private void Open(string task) => Navigation.NavigateTo(To("tasks", task));
+
+    /// <summary>A tab's address; log and events have pages of their own.</summary>
+    private string To(string tab, string? task) => tab switch
+    {
+        "log" => $"/jobs/{Id}/log",
+        "events" => $"/events?job={Id}",
+        "summary" => $"/jobs/{Id}",
+        _ => HubHttp.Path($"/jobs/{Id}", ("tab", tab), ("task", task)),
+    };
+
+    /// <summary>This address with other values.</summary>
+    private string Address(params (string Name, string? Value)[] values) =>
+        Navigation.GetUriWithQueryParameters(values.ToDictionary(static v => v.Name, static v => (object?)v.Value));
+
+    private string? ShortOf(string? task) => task is null ? null : task.StartsWith(Id + "-", StringComparison.Ordinal) ? task[(Id.Length + 1)..] : null;
+
+    private static string ErrorWord(string? type) => type switch
+    {
+        "timeout" => "Timed out", "out-of-memory" => "Out of memory", "worker-lost" => "Worker lost", "exit-code" => "Failed", null => "Failed", _ => Shown.Name(type),
+    };
+}
