@@ -30,7 +30,7 @@ public sealed class ProjectsPageTests(Dashboard dashboard) : IDisposable
         var profiles = Path.Combine(folder, "profiles.tsv");
         await File.WriteAllTextAsync(profiles, "ST\ta\tb\tc\n1\t1\t1\t1\n2\t1\t1\t2\n3\t1\t2\t2\nbad line\n4\t9\t9\t9\n");
         await page.Locator(".drop[data-ready] input[type=file]").SetInputFilesAsync(profiles);
-        await open.SeeAsync("4 profiles are stored. 1 lines are not: line 5");
+        await open.SeeAsync("4 profiles are stored. One line is not: line 5");
 
         await page.GetByLabel("Levels of goeBURST").FillAsync("2");
         await page.GetByRole(AriaRole.Button, new() { Name = "Work out a tree" }).ClickAsync();
