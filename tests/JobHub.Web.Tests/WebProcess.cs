@@ -26,7 +26,7 @@ public sealed class WebProcess : IAsyncDisposable
     public static async Task<WebProcess> StartAsync(string api, string environment = "Development", params (string Name, string Value)[] settings)
     {
         var address = $"http://127.0.0.1:{FreePort()}";
-        var program = typeof(Client.HubClient).Assembly.Location;
+        var program = typeof(Client.HubHttp).Assembly.Location;
         var start = new ProcessStartInfo("dotnet", ["exec", program])
         {
             UseShellExecute = false, WorkingDirectory = Path.GetDirectoryName(program), RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
