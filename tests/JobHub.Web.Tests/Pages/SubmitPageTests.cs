@@ -8,6 +8,9 @@ namespace JobHub.Web.Tests.Pages;
 [Collection(PageCollection.Name)]
 public class SubmitPageTests(Dashboard dashboard)
 {
+    // Builds and other tests may keep the machine busy.
+    static SubmitPageTests() => Assertions.SetDefaultExpectTimeout(20_000);
+
     private const string Streaming = "#!/bin/sh\nexec cat\n";
 
     [Theory]

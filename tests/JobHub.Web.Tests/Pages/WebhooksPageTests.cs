@@ -6,6 +6,9 @@ namespace JobHub.Web.Tests.Pages;
 [Collection(PageCollection.Name)]
 public class WebhooksPageTests(Dashboard dashboard)
 {
+    // Builds and other tests may keep the machine busy.
+    static WebhooksPageTests() => Assertions.SetDefaultExpectTimeout(20_000);
+
     [Fact]
     public async Task Webhook_FromItsSecretToItsEnd_IsHandledInTheBrowser()
     {

@@ -36,7 +36,7 @@ public static class SubmitForms
             new("outputStorageCredentials.password", "Its secret", FieldKind.Secret, 3) { Optional = true, Longest = 1024 },
             Title with { Section = Runs }, Priority, Project,
             new("maxAttempts", "Attempts a task", FieldKind.Number, 2) { Optional = true, Placeholder = "4", Least = 1, Most = 100 },
-            new("timeoutSeconds", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "none", Unit = "s", Least = 1, Most = 31_536_000 },
+            new("timeoutSeconds", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "none", Unit = "seconds", Least = 1, Most = 31_536_000 },
             new("speculative", "Stragglers", FieldKind.Switch, 2) { Initial = "true", Hint = "Second attempts" },
         ],
         Body = static (f, secret) =>
@@ -74,7 +74,7 @@ public static class SubmitForms
             new("image", "Container image", FieldKind.Mono) { Optional = true, Longest = 512, Hint = "Only workers that run containers take it." },
             Priority with { Section = Runs, Width = 2 }, Project,
             new("max_attempts", "Attempts", FieldKind.Number, 2) { Optional = true, Placeholder = "1", Least = 1, Most = 100 },
-            new("timeout", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "none", Unit = "s", Least = 1, Most = 31_536_000 },
+            new("timeout", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "none", Unit = "seconds", Least = 1, Most = 31_536_000 },
         ],
         Body = static (f, _) =>
         {
@@ -122,8 +122,8 @@ public static class SubmitForms
             new("commands", "Commands", FieldKind.Lines, 6) { Section = "What is in it", Optional = true, Longest = 200_000, Placeholder = "render --frame 1\nrender --frame 2", Hint = "One job a line. None makes an empty group." },
             new("environment", "Environment", FieldKind.Lines) { Optional = true, Placeholder = "NAME=value, one a line" },
             new("dir", "Runs in", FieldKind.Mono) { Optional = true, Placeholder = "a scratch folder" },
-            new("retry", "Run again at most", FieldKind.Number, 2) { Optional = true, Placeholder = "0", Most = 1_000_000, Unit = "times" },
-            new("timeout", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "1000", Unit = "s" },
+            new("retry", "Run again at most", FieldKind.Number, 2) { Optional = true, Placeholder = "0", Most = 1_000_000 },
+            new("timeout", "Time limit", FieldKind.Number, 2) { Optional = true, Placeholder = "1000", Unit = "seconds" },
         ],
         Body = static (f, _) =>
         {

@@ -185,13 +185,14 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     private string LineMark(CommandLine line) => line.Field is not { } name ? "k" : form.Fields.Where(f => f.Name == name || f.Name.StartsWith(name + ".", StringComparison.Ordinal)) is var fields && fields.Any(f => FaultShown(f) is not null) ? "err"
         : now == name || now?.StartsWith(name + ".", StringComparison.Ordinal) == true ? "now" : "";
 
-    /// <summary>What is looked at before anything is sent.</summary>
-    private IEnumerable<(bool Good, string What, string Detail)> Checks()
+    /// <summary>What is looked at before anything is sent. Null: nothing is wrong so far, and something is wanted still.</summary>
+    private IEnumerable<(bool? Good, string What, string Detail)> Checks()
     {
         foreach (var section in sections)
         {
             var wrong = section.Select(f => (Field: f, Fault: form.FaultOf(f))).FirstOrDefault(static f => f.Fault is not null);
-            yield return wrong.Fault is null ? (true, section[0].Section!, "") : (false, section[0].Section!, FaultShown(wrong.Field) ?? $"{wrong.Field.Label} is wanted");
+            var shown = section.Select(FaultShown).FirstOrDefault(static f => f is not null);
+            yield return (shown is not null ? false : wrong.Fault is null ? true : null, section[0].Section!, shown ?? (wrong.Fault is null ? "" : $"{wrong.Field.Label} is wanted"));
         }
     }
 
