@@ -14,12 +14,11 @@ public sealed class HubWorkers(HubHttp hub)
     /// <summary>All workers together, the last hour.</summary>
     public async Task<WorkerMinute[]> LoadAsync(CancellationToken ct) => (await hub.GetAsync<WorkerMinutes>("/hub/v1/overview/load?window=1h", ct)).Items;
 
-    /// <param name="verb">drain, stop, terminate or start.</param>
-    public Task ChangeAsync(string name, string verb, CancellationToken ct) => hub.DoAsync(HttpMethod.Post, $"{Of(name)}/{verb}", null, ct);
+    /// <param name="verb">drain, stop, terminate, start or forget.</param>
+    public Task ChangeAsync(string name, string verb, CancellationToken ct) =>
+        verb is "forget" ? hub.DoAsync(HttpMethod.Delete, Of(name), null, ct) : hub.DoAsync(HttpMethod.Post, $"{Of(name)}/{verb}", null, ct);
 
     public Task SetAffinityAsync(string name, string[][] lines, CancellationToken ct) => hub.DoAsync(HttpMethod.Put, Of(name) + "/affinity", new { lines }, ct);
-
-    public Task ForgetAsync(string name, CancellationToken ct) => hub.DoAsync(HttpMethod.Delete, Of(name), null, ct);
 
     private static string Of(string name) => $"/hub/v1/workers/{Uri.EscapeDataString(name)}";
 }
@@ -66,7 +65,7 @@ public sealed record Worker
     };
 }
 
-public sealed record WorkerDetail(Worker Worker, WorkerRun[] Runs, int Hidden, WorkerPast[] Sessions);
+public sealed record WorkerDetail(Worker Worker, WorkerRun[] Runs, int Hidden, FailureCause[] Causes, WorkerPast[] Sessions);
 
 public sealed record WorkerRun(string Task, int Attempt, string State, string JobId, long JobNumber, string? Title, DateTimeOffset LeasedAt, double Progress, bool Second);
 

@@ -48,7 +48,8 @@ public record HubWorker
 
 /// <summary>A worker with what it runs and its sessions, newest first.</summary>
 /// <param name="Hidden">Attempts of jobs that the caller may not see: counted only.</param>
-public sealed record HubWorkerDetail(HubWorker Worker, HubRun[] Runs, int Hidden, HubSession[] Sessions);
+/// <param name="Causes">What failed on it in the last 15 minutes, most first, of projects that the caller may see.</param>
+public sealed record HubWorkerDetail(HubWorker Worker, HubRun[] Runs, int Hidden, HubCause[] Causes, HubSession[] Sessions);
 
 /// <summary>An attempt that runs.</summary>
 /// <param name="Task">The task's name.</param>

@@ -56,7 +56,7 @@ public static class WorkerEndpoints
         return TypedResults.Ok(new HubWorkerList([.. seen.Where(w => state is null || w.Standing == state).Select(WorkerMapping.ToWire)], WorkerMapping.CountsOf(seen), more));
     }
 
-    private static async Task<Results<Ok<HubWorkerDetail>, ProblemResult>> GetAsync(HttpContext context, WorkerReader reader, ProjectAccess access, CancellationToken ct)
+    private static async Task<Results<Ok<HubWorkerDetail>, ProblemResult>> GetAsync(HttpContext context, WorkerReader reader, StatisticReader statistics, ProjectAccess access, CancellationToken ct)
     {
         var name = NameOf(context);
         if (await reader.GetAsync(name, ct) is not { } worker) return Unknown();
@@ -69,8 +69,10 @@ public static class WorkerEndpoints
             else hidden++;
         }
 
+        var failures = worker.Failures == 0 ? [] : await statistics.OfWorkersAsync(new(await access.ReadableAsync(caller, ct), caller.IsDeveloper), OverviewFindings.Recent, ct);
         var sessions = await reader.SessionsAsync(name, MostSessions, ct);
-        return TypedResults.Ok(new HubWorkerDetail(WorkerMapping.ToWire(worker), [.. runs], hidden, [.. sessions.Select(static s => new HubSession(s.Id, s.OpenedAt, s.EndedAt, s.EndReason, s.Version))]));
+        return TypedResults.Ok(new HubWorkerDetail(WorkerMapping.ToWire(worker), [.. runs], hidden,
+            [.. failures.Where(f => f.Worker == name).Select(static f => new HubCause(f.Cause, f.ExitCode, f.Count))], [.. sessions.Select(static s => new HubSession(s.Id, s.OpenedAt, s.EndedAt, s.EndReason, s.Version))]));
     }
 
     private static async Task<Results<Ok<HubWorkerMinutes>, ProblemResult>> HistoryAsync(HttpContext context, WorkerReader reader, StatisticReader statistics, CancellationToken ct)

@@ -84,7 +84,8 @@ public sealed class OverviewTests(HubFixture fixture) : IAsyncLifetime
             Assert.Equal(("sick-02", 6, 139), ((string)finding["worker"]!, (int)finding["count"]!, (int)finding["exitCode"]!));
             Assert.Equal("6 of the last 7 failures ran on sick-02, exit code 139", (string)finding["title"]!);
             Assert.Equal("/hub/v1/workers/sick-02/drain", (string)finding["action"]!["address"]!);
-            Assert.Equal(6, (int)(await hub.Client.GetFromJsonNodeAsync("/hub/v1/workers/sick-02"))["worker"]!["failures"]!);
+            var detail = await hub.Client.GetFromJsonNodeAsync("/hub/v1/workers/sick-02");
+            Assert.Equal((6, "exit-code 139 6"), ((int)detail["worker"]!["failures"]!, Causes(detail["causes"]!)));
 
             using var drained = await hub.Client.PostAsync((string)finding["action"]!["address"]!, null);
             Assert.Equal(HttpStatusCode.OK, drained.StatusCode);

@@ -65,6 +65,19 @@ public class WorkersPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task Worker_ThatHasGone_IsForgotten()
+    {
+        await (await WorkerCrowd.OpenAsync(dashboard, ("gone-01", ["GONE"], 1, 0, 0.5))).DisposeAsync();
+        await using var open = await dashboard.OpenAsync("/workers?worker=gone-01");
+        var panel = open.Page.GetByRole(AriaRole.Complementary);
+        await panel.GetByRole(AriaRole.Button, new() { Name = "Forget" }).ClickAsync();
+        await panel.GetByRole(AriaRole.Group, new() { Name = "Forget gone-01" }).GetByRole(AriaRole.Button, new() { Name = "Forget" }).ClickAsync();
+        await Assertions.Expect(panel).ToContainTextAsync("There is no worker gone-01 any more.");
+        await Assertions.Expect(Tile(open, "gone-01")).ToHaveCountAsync(0);
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task Worker_ThatRunsSomething_ShowsItWithItsJob()
     {
         var worker = (string)(await GetAsync("/hub/v1/workers"))["items"]!.AsArray().First(w => (string)w!["host"]! != "crowd" && (string)w["state"]! == "Active")!["name"]!;
