@@ -40,6 +40,7 @@ try
     builder.Services.AddScoped<HubSubmit>();
     builder.Services.AddScoped<HubJobs>();
     builder.Services.AddScoped<HubBulks>();
+    builder.Services.AddScoped<HubTrees>();
     builder.Services.AddScoped<HubData>();
     builder.Services.AddScoped<HubProjects>();
     builder.Services.AddScoped<HubOverview>();

@@ -19,6 +19,7 @@ public static class HubEndpoints
         var hub = routes.MapGroup("/hub/v1").WithGroupName("hub");
         var jobs = hub.MapGroup("/jobs").WithTags("Jobs");
         hub.MapJobList();
+        hub.MapTrees();
         jobs.MapGet("/{id}", GetAsync).WithSummary("One job with its family's details.").ProducesProblem(404);
         jobs.MapPost("/{id}/cancel", CancelAsync).WithSummary("Asks for a job's end; it reads as Canceling from the answer on.").ProducesProblem(404).ProducesProblem(409);
         jobs.MapJobChanges();

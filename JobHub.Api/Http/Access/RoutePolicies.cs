@@ -72,6 +72,7 @@ public static class RoutePolicies
         ("/hub/v1/jobs", RoutePolicy.Family, ProjectSource.Job),
         ("/hub/v1/jobs.csv", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/waiting", RoutePolicy.Family, ProjectSource.None),
+        ("/hub/v1/trees", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/bulk", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/events", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/artifacts", RoutePolicy.Family, ProjectSource.None),

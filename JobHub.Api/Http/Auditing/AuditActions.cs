@@ -17,6 +17,7 @@ public static class AuditActions
         ["GET /json/addjob"] = ("job.submit", "job"), ["GET /xmlrpc/addjob"] = ("job.submit", "job"), ["GET /json/clearjobs"] = ("job.delete", "job"),
         ["POST /api/workers"] = ("worker.change", "worker"), ["POST /api/stopworkers"] = ("worker.stop", "worker"), ["POST /api/startworkers"] = ("worker.start", "worker"),
         ["POST /api/terminateworkers"] = ("worker.terminate", "worker"), ["POST /api/affinities"] = ("affinity.change", "affinity"),
+        ["POST /hub/v1/trees/jobs"] = ("job.change", "job"),
         ["POST /hub/v1/bulk"] = ("job.bulk", "bulk"), ["POST /hub/v1/bulk/{id}/cancel"] = ("bulk.cancel", "bulk"), ["POST /hub/v1/bulk/{id}/undo"] = ("bulk.undo", "bulk"),
         ["DELETE /hub/v1/tokens/{id}"] = ("token.revoke", "token"), ["POST /hub/v1/me/password"] = ("user.password", "user"),
         ["POST /hub/v1/sign-in"] = ("user.sign-in", "user"), ["POST /hub/v1/sign-in/provider"] = ("user.sign-in", "user"), ["POST /hub/v1/sign-out"] = ("user.sign-out", "user"),

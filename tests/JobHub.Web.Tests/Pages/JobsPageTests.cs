@@ -104,6 +104,34 @@ public class JobsPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task JobsOfTrees_AreEditedTogetherAndMovedByCutAndPaste()
+    {
+        var root = await PutAsync($$"""{"title":"from {{project}}","paused":true}""");
+        var other = await PutAsync($$"""{"title":"into {{project}}","paused":true}""");
+        for (var i = 0; i < 2; i++) await PutAsync($$"""{"parent":{{root}},"title":"leaf {{i}}","command":"true","priority":50}""");
+        await using var open = await dashboard.OpenAsync($"/jobs?family=farm&q={project}");
+        var page = open.Page;
+        await Rows(page).Filter(new() { HasText = "from" }).Locator("[data-branch]").ClickAsync();
+        await Assertions.Expect(Rows(page)).ToHaveCountAsync(4);
+        foreach (var leaf in (string[])["leaf 0", "leaf 1"]) await Rows(page).Filter(new() { HasText = leaf }).Locator("input").ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Edit", Exact = true }).ClickAsync();
+        await Assertions.Expect(page.Locator("#edit-title")).ToHaveAttributeAsync("placeholder", "2 different values");
+        await Assertions.Expect(page.Locator("#edit-priority")).ToHaveValueAsync("50");
+        await open.ShootAsync("jobs-edit");
+        await page.Locator("#edit-priority").FillAsync("60");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Save", Exact = true }).ClickAsync();
+        await Assertions.Expect(page.Locator("td.prio").Filter(new() { HasText = "60" })).ToHaveCountAsync(2);
+        await page.GetByRole(AriaRole.Button, new() { Name = "Cut", Exact = true }).ClickAsync();
+        await Assertions.Expect(page.Locator("#cut")).ToHaveTextAsync("2 jobs are cut");
+        await Rows(page).Filter(new() { HasText = "into" }).Locator("input").ClickAsync();
+        await page.GetByText($"Paste into #{other}").ClickAsync();
+        await Assertions.Expect(Rows(page)).ToHaveCountAsync(2);
+        await Rows(page).Filter(new() { HasText = "into" }).Locator("[data-branch]").ClickAsync();
+        await Assertions.Expect(Rows(page)).ToHaveCountAsync(4);
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task Selection_ByKeysAndRows_IsSummedUpInTheDock()
     {
         for (var i = 0; i < 3; i++) await SubmitAsync($"true {i}", image: "none");

@@ -17,6 +17,8 @@ public sealed partial class JobDock : IDisposable
     private readonly CancellationTokenSource gone = new();
     private (HubBulkRequest Request, HubBulkPreview Preview)? asking;
     private HubBulk? begun;
+    private IReadOnlyList<HubTreeJob>? editing;
+    private IReadOnlyList<HubJob>? cut;
     private DateTimeOffset until;
     private string number = "";
     private string? refusal;
@@ -24,6 +26,8 @@ public sealed partial class JobDock : IDisposable
     private int priority = 128;
 
     [Inject] private HubBulks Bulks { get; set; } = default!;
+
+    [Inject] private HubTrees Trees { get; set; } = default!;
 
     [Inject] private LiveStream Live { get; set; } = default!;
 
@@ -37,6 +41,15 @@ public sealed partial class JobDock : IDisposable
 
     /// <summary>Something was done, or the selection has changed.</summary>
     [Parameter] public EventCallback OnDone { get; set; }
+
+    /// <summary>Where jobs stand has changed: the list is to be read anew.</summary>
+    [Parameter] public EventCallback OnMoved { get; set; }
+
+    /// <summary>All that is chosen is of trees, and can be edited and moved.</summary>
+    private bool OfTrees => Selection is { All: false, Count: <= 500 } && Selection.Jobs.All(static j => j.Family == "Farm");
+
+    /// <summary>The one group that is chosen while something is cut.</summary>
+    private HubJob? PasteInto => Selection is { All: false, Count: 1 } && Selection.Jobs.First() is { IsGroup: true } group ? group : null;
 
     private bool Away => Live.State == LiveState.Away;
 
@@ -87,6 +100,30 @@ public sealed partial class JobDock : IDisposable
     private HubBulkRequest RequestOf(string action, int? to = null) => Selection.All
         ? new(action, null, HubHttp.Path("", [.. Words.Asked(Clock.GetUtcNow()).Where(static f => f.Name is not "sort")]).TrimStart('?'), to)
         : new(action, [.. Selection.Jobs.Select(static j => j.Id)], null, to);
+
+    private Task EditAsync() => TryAsync(async ct => editing = await Trees.GetAsync(Selection.Jobs.Select(static j => j.Number), ct));
+
+    private async Task EditedAsync()
+    {
+        editing = null;
+        await OnDone.InvokeAsync();
+    }
+
+    private void Cut()
+    {
+        cut = [.. Selection.Jobs];
+        Selection.Clear();
+        _ = OnDone.InvokeAsync();
+    }
+
+    private Task PasteAsync(long group) => TryAsync(async ct =>
+    {
+        if (cut is null) return;
+        await Trees.ChangeAsync(new([.. cut.Select(static j => j.Number)]) { Parent = group }, ct);
+        cut = null;
+        Selection.Clear();
+        await OnMoved.InvokeAsync();
+    });
 
     private Task DoNowAsync(string action) => BeginAsync(RequestOf(action));
 
