@@ -200,6 +200,17 @@ public class JobsPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task List_WhoseMatchesAreInGroups_OffersThemFlat()
+    {
+        var root = await PutAsync("""{"title":"a tree","paused":true}""");
+        await PutAsync($$"""{"parent":{{root}},"title":"frame {{project}}","command":"true"}""");
+        await using var open = await dashboard.OpenAsync($"/jobs?q={project}");
+        await open.Page.GetByText("Show them flat").ClickAsync();
+        await Assertions.Expect(Rows(open.Page)).ToHaveCountAsync(1);
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task Csv_OfTheList_IsWhatTheListShows()
     {
         await SubmitAsync("true one");

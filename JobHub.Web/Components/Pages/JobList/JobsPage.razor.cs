@@ -28,6 +28,7 @@ public sealed partial class JobsPage
     private string typed = "", user = "";
     private string? address;
     private int first;
+    private long inGroups;
     private bool reading, patching, freshMany;
     private DateTimeOffset now, countedAt;
     private ElementReference place;
@@ -211,7 +212,7 @@ public sealed partial class JobsPage
         pages.Clear();
         pages.Add(new(null));
         first = 0;
-        (counts, nearest, lastChosen) = (null, null, null);
+        (counts, nearest, lastChosen, inGroups) = (null, null, null, 0);
         await FillAsync(pages[0], ct);
         fresh.Clear();
         freshMany = false;
@@ -273,6 +274,8 @@ public sealed partial class JobsPage
         counts = await mine;
         views = (await Task.WhenAll(all)).ToDictionary(static v => v.Name, static v => v.Counts);
         if (rows.Count > 0 || of.IsEmpty || nearest is not null) return;
+        inGroups = of.Flat ? 0 : (await Hub.CountAsync((of with { Flat = true }).Asked(now), ct)).Total;
+        if (inGroups > 0) return;
         var without = await Task.WhenAll(of.Terms.Take(6).Select(async t => (Term: t, Counts: await Hub.CountAsync(of.Without(t).Asked(now), ct))));
         nearest = without.Where(static w => w.Counts.Total > 0).OrderBy(static w => w.Counts.Total).Select(static w => ((JobTerm, long)?)(w.Term, w.Counts.Total)).FirstOrDefault();
     }

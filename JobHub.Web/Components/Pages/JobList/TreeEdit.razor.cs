@@ -28,8 +28,8 @@ public sealed partial class TreeEdit
         Add("priority", "Priority, 0 to 255", static j => Text(j.Priority));
         Add("affinity", "Affinity", static j => j.Affinity);
         Add("retry", "Retries, 0 to 99", static j => Text(j.Retry));
-        Add("timeout", "Timeout in seconds, 0 without", static j => Text(j.TimeoutSeconds));
-        Add("dependencies", "Waits for, numbers with commas", static j => string.Join(", ", j.Dependencies));
+        Add("timeout", "Timeout, s (0: none)", static j => Text(j.TimeoutSeconds));
+        Add("dependencies", "Waits for, job numbers", static j => string.Join(", ", j.Dependencies));
     }
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
