@@ -25,9 +25,16 @@ public sealed class HubData(HubHttp hub)
         hub.DoAsync(HttpMethod.Delete, HubHttp.Path("/hub/v1/files", ("project", project), ("path", folder ? path.TrimEnd('/') + "/" : path), ("recursive", folder ? "true" : null)), null, ct);
 
     /// <summary>The first bytes of a file, and how many it has; null when it is gone.</summary>
-    public async Task<(byte[] Head, long Size)?> HeadAsync(string? project, string path, int most, CancellationToken ct)
+    public Task<(byte[] Head, long Size)?> HeadAsync(string? project, string path, int most, CancellationToken ct) =>
+        HeadAtAsync(HubHttp.Path("/hub/v1/files/content", ("project", project), ("path", path)), most, ct);
+
+    /// <summary>The same of what a job left.</summary>
+    public Task<(byte[] Head, long Size)?> OutputHeadAsync(string job, string name, int most, CancellationToken ct) =>
+        HeadAtAsync(HubHttp.Path($"/hub/v1/jobs/{Uri.EscapeDataString(job)}/outputs/content", ("name", name)), most, ct);
+
+    private async Task<(byte[] Head, long Size)?> HeadAtAsync(string address, int most, CancellationToken ct)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Get, HubHttp.Path("/hub/v1/files/content", ("project", project), ("path", path)));
+        using var request = new HttpRequestMessage(HttpMethod.Get, address);
         request.Headers.Range = new(0, most - 1);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
         limit.CancelAfter(TimeSpan.FromSeconds(20));

@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 using Npgsql;
 
@@ -28,7 +29,7 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("Succeeded", Patiently);
         await Assertions.Expect(page.Locator(".ph").First).ToContainTextAsync("24/24");
         await Assertions.Expect(page.Locator(".legend").First).ToContainTextAsync("Succeeded 26");
-        await Assertions.Expect(page.Locator("canvas")).ToHaveAttributeAsync("aria-label", new System.Text.RegularExpressions.Regex("^26 tasks: 26 succeeded"));
+        await Assertions.Expect(page.Locator("canvas")).ToHaveAttributeAsync("aria-label", new Regex("^26 tasks: 26 succeeded"));
         await Assertions.Expect(page.Locator(".timeline .lane a").First).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("table.cnt tbody tr").First).ToBeVisibleAsync();
         await open.ShootAsync("job-light");
@@ -36,7 +37,7 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await page.Locator("canvas").HoverAsync(new() { Position = new() { X = 20, Y = 24 } });
         await Assertions.Expect(page.Locator(".task-grid .tip")).ToHaveTextAsync("m-1 Succeeded");
         await page.Locator("canvas").ClickAsync(new() { Position = new() { X = 20, Y = 24 } });
-        await page.WaitForURLAsync("**?tab=tasks&task=m-1");
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex("tab=tasks&task=m-1$"), new() { Timeout = 60_000 });
         await Assertions.Expect(page.Locator(".attempt")).ToContainTextAsync("attempt 1");
         await Assertions.Expect(page.Locator("tr.sel")).ToContainTextAsync("m-1");
         await open.ShootAsync("job-tasks-light");
@@ -45,6 +46,8 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await Assertions.Expect(page.Locator(".io-t").Last.Locator("tbody tr")).ToHaveCountAsync(2);
         var download = await page.RunAndWaitForDownloadAsync(() => page.Locator("a[download]").First.ClickAsync());
         Assert.Equal("part-00000", download.SuggestedFilename);
+        await page.Locator(".io-t").Last.GetByRole(AriaRole.Link, new() { Name = "part-00001", Exact = true }).ClickAsync();
+        await Assertions.Expect(page.Locator("pre.peek")).ToContainTextAsync("key00");
         await open.ShootAsync("job-data-light");
         await page.GetByRole(AriaRole.Link, new() { Name = "Programs" }).ClickAsync();
         await Assertions.Expect(page.GetByText($"{name}.sh").First).ToBeVisibleAsync();
@@ -90,7 +93,7 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await Assertions.Expect(page.Locator(".attempt")).ToContainTextAsync("Exit code");
         await Assertions.Expect(page.Locator(".attempt").GetByRole(AriaRole.Link)).ToHaveAttributeAsync("href", $"/jobs/{id}/log?task=c-0&attempt=1");
         await page.GetByRole(AriaRole.Button, new() { Name = "Run again" }).ClickAsync();
-        await page.WaitForURLAsync(url => url.Contains("/jobs/", StringComparison.Ordinal) && !url.Contains(id, StringComparison.Ordinal));
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex($"/jobs/(?!{id})[0-9a-f-]{{36}}$"), new() { Timeout = 60_000 });
         await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("Failed", Patiently);
         open.AssertQuiet();
     }

@@ -32,6 +32,8 @@ public partial class JobPage
 
     [SupplyParameterFromQuery(Name = "task")] private string? TaskName { get; set; }
 
+    [SupplyParameterFromQuery(Name = "name")] private string? OutputName { get; set; }
+
     [Inject] private HubJobDetail Hub { get; set; } = default!;
 
     private string Current => Tabs.Any(tab => tab.Name == Tab) ? Tab! : "summary";
