@@ -41,6 +41,7 @@ try
     builder.Services.AddScoped<HubJobs>();
     builder.Services.AddScoped<HubBulks>();
     builder.Services.AddScoped<HubTrees>();
+    builder.Services.AddScoped<HubLogs>();
     builder.Services.AddScoped<HubData>();
     builder.Services.AddScoped<HubProjects>();
     builder.Services.AddScoped<HubOverview>();

@@ -1,0 +1,44 @@
+using System.Net.Http.Json;
+using Microsoft.Playwright;
+
+namespace JobHub.Web.Tests.Pages;
+
+/// <summary>The page of events.</summary>
+[Collection(PageCollection.Name)]
+public class EventsPageTests(Dashboard dashboard)
+{
+    [Theory, InlineData(false, false), InlineData(false, true), InlineData(true, false)]
+    public async Task Events_OfAJob_AreShownAndMoveOnlyWhenAsked(bool phone, bool dark)
+    {
+        var id = await SubmitAsync("<script>document.title='owned'</script> \u202E title");
+        await using var open = await dashboard.OpenAsync("/events?kind=job-submitted", phone, dark);
+        var page = open.Page;
+        await open.SeeAsync("<script>document.title='owned'</script>");
+        await Assertions.Expect(page.Locator(".happened tbody tr").First).ToContainTextAsync("job-submitted");
+        await Assertions.Expect(page.Locator(".happened tbody tr").Filter(new() { HasText = "job-ended" })).ToHaveCountAsync(0);
+        var first = await page.Locator(".happened tbody tr").First.InnerTextAsync();
+        await SubmitAsync("another one");
+        await Assertions.Expect(page.Locator("#news")).ToBeVisibleAsync();
+        Assert.Equal(first.Split('\n')[^1], (await page.Locator(".happened tbody tr").First.InnerTextAsync()).Split('\n')[^1]);
+        await open.ShootAsync($"events{(phone ? "-phone" : "")}{(dark ? "-dark" : "-light")}");
+        await page.Locator("#news").ClickAsync();
+        await open.SeeAsync("another one");
+        await Assertions.Expect(page.Locator("#news")).ToHaveCountAsync(0);
+
+        await open.GoAsync($"/events?job={id}");
+        await page.Locator(".happened summary").First.ClickAsync();
+        await Assertions.Expect(page.Locator(".happened pre").First).ToBeVisibleAsync();
+        await page.Locator("#kind").SelectOptionAsync("job-ended");
+        await page.WaitForURLAsync($"**/events?job={id}&kind=job-ended");
+        Assert.DoesNotContain("owned", await page.TitleAsync(), StringComparison.Ordinal);
+        await open.AssertFitsAsync();
+        open.AssertQuiet();
+    }
+
+    private async Task<string> SubmitAsync(string title)
+    {
+        using var answer = await dashboard.Api.PostAsJsonAsync("/jobs", new { command = "true", title });
+        answer.EnsureSuccessStatusCode();
+        return answer.Headers.Location!.ToString().Split('/')[^1];
+    }
+}
