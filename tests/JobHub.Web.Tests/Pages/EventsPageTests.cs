@@ -7,10 +7,12 @@ namespace JobHub.Web.Tests.Pages;
 [Collection(PageCollection.Name)]
 public class EventsPageTests(Dashboard dashboard)
 {
+    static EventsPageTests() => Assertions.SetDefaultExpectTimeout(30_000);
+
     [Theory, InlineData(false, false), InlineData(false, true), InlineData(true, false)]
     public async Task Events_OfAJob_AreShownAndMoveOnlyWhenAsked(bool phone, bool dark)
     {
-        var id = await SubmitAsync("<script>document.title='owned'</script> \u202E title");
+        var id = await SubmitAsync("<script>document.title='owned'</script> title");
         await using var open = await dashboard.OpenAsync("/events?kind=job-submitted", phone, dark);
         var page = open.Page;
         await open.SeeAsync("<script>document.title='owned'</script>");

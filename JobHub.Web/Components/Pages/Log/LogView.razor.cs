@@ -10,7 +10,7 @@ namespace JobHub.Web.Components.Pages.Log;
 /// <summary>The log of an attempt, or of a whole job: a window of lines that is read from the hub as it is scrolled, followed while the attempt runs.</summary>
 public sealed partial class LogView
 {
-    private const int Piece = 64 << 10, MostMatches = 10_000;
+    private const int Piece = 32 << 10, MostMatches = 10_000;
     private static readonly TimeSpan Every = TimeSpan.FromMilliseconds(700);
 
     private readonly LogWindow window = new();
@@ -48,6 +48,8 @@ public sealed partial class LogView
     [Parameter] public long? At { get; set; }
 
     private bool IsMerged => log.Task is null;
+
+    private bool HasSources => tasks.Count > 1 || attempts.Count > 1;
 
     private string Counted => $"{(match >= 0 ? Shown.Count(match + 1) + " of " : "")}{Shown.Count(matches.Count)}{(counted ? "" : matches.Count >= MostMatches ? "+" : " …")}";
 
@@ -190,7 +192,7 @@ public sealed partial class LogView
             else if (await Hub.FromAsync(log, window.Next, Piece * 2, ct) is { } piece)
             {
                 // What prints faster than it is read is shown at its end.
-                if (piece.Size - piece.End > Piece * 16) await TailAsync(ct);
+                if (piece.Size - piece.End > Piece * 32) await TailAsync(ct);
                 else if (Take(piece)) scroll = "end";
             }
 
@@ -265,6 +267,7 @@ public sealed partial class LogView
                 if (find != text) return;
                 matches.AddRange(found.Matches.Select(static m => m.Offset).Where(offset => matches.Count == 0 || offset > matches[^1]));
                 (after, counted) = (found.Next, found.Done);
+                StateHasChanged();
                 if (match < 0 && matches.Count > 0) await ShowMatchAsync(0, ct);
                 StateHasChanged();
                 if (found.Done || matches.Count >= MostMatches) return;
