@@ -26,7 +26,7 @@ public sealed class HubLogs(HubHttp hub)
 
     public Task<HubJob?> JobAsync(string job, CancellationToken ct) => hub.FindAsync<HubJob>(Of(job), ct);
 
-    public Task<HubPage<HubTask>> TasksAsync(string job, CancellationToken ct) => hub.GetAsync<HubPage<HubTask>>(HubHttp.Path($"{Of(job)}/tasks", ("limit", 200)), ct);
+    public Task<HubPage<LogTask>> TasksAsync(string job, CancellationToken ct) => hub.GetAsync<HubPage<LogTask>>(HubHttp.Path($"{Of(job)}/tasks", ("limit", 200)), ct);
 
     public Task<IReadOnlyList<LogAttempt>> AttemptsAsync(string job, string task, CancellationToken ct) =>
         hub.GetAsync<IReadOnlyList<LogAttempt>>($"{Of(job)}/tasks/{Uri.EscapeDataString(task)}/attempts", ct);
@@ -101,3 +101,6 @@ public sealed record PastEvents(IReadOnlyList<PastEvent> Items, long? Next);
 
 /// <summary>Something that happened.</summary>
 public sealed record PastEvent(long Position, DateTimeOffset At, string Kind, string? Job, string? Project, JsonElement Payload);
+
+/// <summary>A task, as a chooser shows it.</summary>
+public sealed record LogTask(string Id, string? Name, string State, int Attempts);

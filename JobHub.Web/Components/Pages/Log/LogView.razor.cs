@@ -16,7 +16,7 @@ public sealed partial class LogView
     private readonly LogWindow window = new();
     private readonly List<long> matches = [];
     private HubJob? job;
-    private IReadOnlyList<HubTask> tasks = [];
+    private IReadOnlyList<LogTask> tasks = [];
     private IReadOnlyList<LogAttempt> attempts = [];
     private LogOf log = new("", null, null);
     private LogOf? asked;
