@@ -1,4 +1,5 @@
 using System.Net.Http.Json;
+using System.Text.Json.Nodes;
 using Microsoft.Playwright;
 
 namespace JobHub.Web.Tests.Pages;
@@ -39,8 +40,9 @@ public class EventsPageTests(Dashboard dashboard)
 
     private async Task<string> SubmitAsync(string title)
     {
-        using var answer = await dashboard.Api.PostAsJsonAsync("/jobs", new { command = "true", title });
+        using var answer = await dashboard.Api.PutAsJsonAsync("/api/jobs", new { command = "true", title });
         answer.EnsureSuccessStatusCode();
-        return answer.Headers.Location!.ToString().Split('/')[^1];
+        var found = await dashboard.Api.GetFromJsonAsync<JsonNode>($"/hub/v1/jobs?ids={await answer.Content.ReadAsStringAsync()}");
+        return (string)found!["items"]![0]!["id"]!;
     }
 }
