@@ -59,7 +59,7 @@ internal static class PageBenchmark
 
             await Task.WhenAll(Enumerable.Range(sent, due).Select(async i =>
             {
-                using var answer = await client.PostAsJsonAsync("/jobs", new { command = "true", title = $"change {i}", priority = 1 });
+                using var answer = await client.PostAsJsonAsync("/jobs", new { command = $"true {i}", priority = 1 });
                 answer.EnsureSuccessStatusCode();
             }));
             sent += due;

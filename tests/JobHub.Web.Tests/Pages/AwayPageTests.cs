@@ -36,8 +36,8 @@ public class AwayPageTests : IAsyncLifetime
         await hub.StartAgainAsync();
         await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
         using (var api = hub.CreateClient())
-        using (var answer = await api.PostAsync("/jobs", new StringContent("""{"command":"true","title":"After it was back"}""", System.Text.Encoding.UTF8, "application/json"))) answer.EnsureSuccessStatusCode();
-        await open.SeeAsync("After it was back");
+        using (var answer = await api.PostAsync("/jobs", new StringContent("""{"command":"echo after it was back"}""", System.Text.Encoding.UTF8, "application/json"))) answer.EnsureSuccessStatusCode();
+        await open.SeeAsync("echo after it was back");
     }
 
     [Fact]
