@@ -9,7 +9,7 @@ public static class CircuitRules
     public static void UseOwnCircuits(this WebApplication app) => app.Use(static (context, next) =>
     {
         var request = context.Request;
-        if (!request.Path.StartsWithSegments(Path, StringComparison.Ordinal) || request.Headers.Origin is not [{ } origin]) return next(context);
+        if (!request.Path.StartsWithSegments(Path, StringComparison.OrdinalIgnoreCase) || request.Headers.Origin is not [{ } origin]) return next(context);
         return Uri.TryCreate(origin, UriKind.Absolute, out var from) && from.Authority.Equals(new Uri($"{from.Scheme}://{request.Host}").Authority, StringComparison.OrdinalIgnoreCase)
             ? next(context)
             : new JobHub.ServiceDefaults.Problem(403, "cross-site-request", "Only pages of this dashboard may open this connection.").WriteAsync(context);

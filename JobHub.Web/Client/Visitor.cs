@@ -18,7 +18,7 @@ public sealed class Visitor(IHttpContextAccessor requests, AuthenticationStatePr
     }
 
     // A page's own connection outlives the request that opened it.
-    private async ValueTask<ClaimsPrincipal> WhoAsync() => requests.HttpContext is { } request && !request.Request.Path.StartsWithSegments(CircuitRules.Path, StringComparison.Ordinal)
+    private async ValueTask<ClaimsPrincipal> WhoAsync() => requests.HttpContext is { } request && !request.Request.Path.StartsWithSegments(CircuitRules.Path, StringComparison.OrdinalIgnoreCase)
         ? request.User
         : (await pages.GetAuthenticationStateAsync()).User;
 }

@@ -5,7 +5,8 @@ namespace JobHub.Web.Transfers;
 /// <summary>What of the hub's API browsers send to and take from directly: bytes of any size, which the connection of an open page is not made for. Nothing else is forwarded.</summary>
 public static partial class TransferRoutes
 {
-    private const string Segment = "[^/]{1,400}";
+    // What RFC 3986 lets a segment be made of: a backslash would be read as a slash further on, and a # would end the path.
+    private const string Segment = "[A-Za-z0-9._~%!$&'()*+,;=:@-]{1,400}";
 
     /// <summary>Whether a call is on the list.</summary>
     /// <param name="path">Below <c>/hub/v1</c>, as it stands in the request line: nothing decoded.</param>

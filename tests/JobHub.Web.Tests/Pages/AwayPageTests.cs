@@ -62,10 +62,13 @@ public class AwayPageTests : IAsyncLifetime
         await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");
         foreach (var (origin, expected) in new[] { ("http://evil.example", 403), ("null", 403), (web.Http.BaseAddress!.ToString().TrimEnd('/'), 200) })
         {
-            using var ask = new HttpRequestMessage(HttpMethod.Post, "/_blazor/negotiate?negotiateVersion=1");
-            ask.Headers.Add("Origin", origin);
-            using var answer = await web.Http.SendAsync(ask);
-            Assert.Equal(expected, (int)answer.StatusCode);
+            foreach (var path in new[] { "/_blazor", "/_BLAZOR" })
+            {
+                using var ask = new HttpRequestMessage(HttpMethod.Post, path + "/negotiate?negotiateVersion=1");
+                ask.Headers.Add("Origin", origin);
+                using var answer = await web.Http.SendAsync(ask);
+                Assert.Equal(expected, (int)answer.StatusCode);
+            }
         }
     }
 }
