@@ -15,7 +15,7 @@ public class HubLifeTests
         using var http = hub.CreateClient();
         Assert.True((await http.GetAsync("/health")).IsSuccessStatusCode);
         var page = await http.GetStringAsync(new Uri(hub.Dashboard, "/"));
-        Assert.Contains("<h1>Jobs</h1>", page);
+        Assert.Contains("<h1>Overview</h1>", page);
         foreach (var secret in new[] { "admin-token", "worker-token", "postgres-password" })
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(hub.DataFolder, secret)));
         Assert.True(hub.Processes().Count >= 5);

@@ -68,6 +68,11 @@ public sealed class TransferTests(RealHub hub) : IClassFixture<RealHub>
         Assert.Equal(HttpStatusCode.NotFound, answer.Status);
     }
 
+    /// <summary>Raw request lines, which clients that are no browsers may send: further on a backslash is a slash, and a # ends a path.</summary>
+    [Theory]
+    [InlineData("GET", @"/projects/a/datasets/b/inferences/x\..\..\..\..\..\..\audit"), InlineData("POST", @"/projects/x\..\..\bulk#/datasets/b/inferences"), InlineData("GET", "/jobs/a#/log")]
+    public void Address_ThatMeansAnotherOneFurtherOn_IsNotOnTheList(string method, string path) => Assert.False(Transfers.TransferRoutes.Allows(method, path));
+
     private static async Task<string> TokenAsync(Browser browser) => (string)JsonNode.Parse((await browser.GetAsync("/transfer/token")).Body)!["token"]!;
 
     private static Task<Answer> SendAsync(Browser browser, HttpMethod method, string path, string? token, byte[]? body, string? site = null)
