@@ -71,7 +71,7 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
         WITH took AS (DELETE FROM captured_file WHERE token = $1 RETURNING task_id, path, object, size, executable),
         kept AS (DELETE FROM file_garbage g USING took t WHERE g.object = t.object),
         placed AS MATERIALIZED (SELECT j.project, j.number, t.path, t.object, t.size, t.executable FROM took t JOIN job j ON j.number = t.task_id >> 20 ORDER BY t.path),
-        own AS (INSERT INTO file (project, job, path, object, size, executable) SELECT project, number, path, object, size, executable FROM placed {SpaceUpsert})
+        own AS (INSERT INTO file (project, job, path, object, size, executable, maker) SELECT project, number, path, object, size, executable, number FROM placed {SpaceUpsert})
         INSERT INTO file (project, job, path, object, size, executable, maker) SELECT project, 0, path, object, size, executable, number FROM placed {SpaceUpsert}
         """;
 

@@ -25,14 +25,14 @@ public sealed class JobInputs(NpgsqlDataSource database)
 
     /// <summary>
     /// Files of a job's tree by path, behind one: with <paramref name="left"/> those that it made or changed, else those that it was given and has not changed.
-    /// A tree is filled when the job is submitted; what an attempt leaves comes after its start.
+    /// What an attempt leaves names the job as its maker; files from before makers were kept are told by the start, which a retry moves.
     /// </summary>
     public async Task<List<StoredFile>> TreeAsync(JobView job, bool left, string? after, int limit, CancellationToken ct)
     {
         ArgumentNullException.ThrowIfNull(job);
         await using var command = database.CreateCommand("""
             SELECT path, object, size, executable, modified_at FROM file
-            WHERE project = $1 AND job = $2 AND path > $3 AND ($4::timestamptz IS NOT NULL AND modified_at >= $4) = $5 ORDER BY path LIMIT $6
+            WHERE project = $1 AND job = $2 AND path > $3 AND (maker IS NOT NULL OR $4::timestamptz IS NOT NULL AND modified_at >= $4) = $5 ORDER BY path LIMIT $6
             """);
         command.Parameters.AddWithValue(job.Project);
         command.Parameters.AddWithValue(job.Number);

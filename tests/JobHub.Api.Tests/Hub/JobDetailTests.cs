@@ -136,6 +136,33 @@ public sealed class JobDetailTests(HubFixture fixture)
     }
 
     [Fact]
+    public async Task Inputs_OfACommandThatWasRetried_AreNotWhatItsFirstLifeLeft()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        using (await hub.Client.PutAsync($"/files?path=/in/a.txt&project={project}", new StringContent("given")))
+        {
+        }
+
+        var (id, number) = await CommandAsync(new JsonObject { ["command"] = "make", ["files"] = new JsonArray(new JsonObject { ["path"] = "/in/a.txt" }), ["priority"] = 255 });
+        var first = (await Eventually.GetAsync(() => worker.ClaimOfAsync(number), static attempt => attempt is not null, "the attempt"))!;
+        (await worker.SendAsync(first, "/job/out.txt", new StringContent("made"))).EnsureSuccessStatusCode();
+        await worker.CompleteAsync(first, AttemptOutcome.Failed, exitCode: 1, error: new("exit-code", "1"), files: 1);
+        await StateAsync("Failed");
+        (await hub.Client.PostAsync($"/hub/v1/jobs/{id}/retry", null)).EnsureSuccessStatusCode();
+        var second = (await Eventually.GetAsync(() => worker.ClaimOfAsync(number), static attempt => attempt is not null, "the attempt after the retry"))!;
+        await worker.CompleteAsync(second, AttemptOutcome.Succeeded);
+        await StateAsync("Succeeded");
+
+        Assert.Equal("/in/a.txt", (string)Assert.Single((await GetAsync($"/hub/v1/jobs/{id}/inputs"))["items"]!.AsArray())!["path"]!);
+        Assert.Equal("/job/out.txt", (string)Assert.Single((await GetAsync($"/hub/v1/jobs/{id}/outputs"))["items"]!.AsArray())!["name"]!);
+        using var again = await AgainAsync(id, null);
+        Assert.Equal(HttpStatusCode.Created, again.StatusCode);
+        (await hub.Client.PostAsync($"/hub/v1/jobs/{(string)(await again.JsonAsync())["id"]!}/cancel", null)).EnsureSuccessStatusCode();
+
+        Task StateAsync(string state) => Eventually.TrueAsync(async () => (string)(await GetAsync($"/hub/v1/jobs/{id}"))["state"]! == state, $"it reads as {state}");
+    }
+
+    [Fact]
     public async Task RunAgain_OfMapReduceWithKeys_SealsThemForTheNewJobAndKeepsThePrograms()
     {
         var submission = hub.Submission(hub.WriteInput($"{project}.txt", "one\ntwo\n"));
