@@ -99,7 +99,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         if (bulk.Filter is { } filter)
         {
             var (place, read) = (bulk.Place, 0);
-            await foreach (var job in search.ListAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = Page }, ct))
+            foreach (var job in await search.PageAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = Page }, longest: null, ct))
             {
                 (place, read) = (JobSearch.PlaceOf(filter, job), read + 1);
                 if (job.Number <= bulk.Upto) page.Add(new(job.Number, 0));

@@ -105,6 +105,23 @@ public sealed class JobReader(NpgsqlDataSource database)
     /// <summary>Jobs in the order that the filter asks for, newest first by itself; streamed.</summary>
     public async IAsyncEnumerable<JobView> ListAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
     {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var reader = await ValuePlans.ReadAsync(connection, ListOf(filter), ct);
+        while (await reader.ReadAsync(ct)) yield return ReadJob(reader);
+    }
+
+    /// <summary>A page of them, read whole; the server ends a search that takes longer.</summary>
+    public async Task<List<JobView>> PageAsync(JobFilter filter, TimeSpan? longest, CancellationToken ct)
+    {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var reader = await ValuePlans.ReadAsync(connection, ListOf(filter), ct, longest: longest);
+        var page = new List<JobView>();
+        while (await reader.ReadAsync(ct)) page.Add(ReadJob(reader));
+        return page;
+    }
+
+    private static NpgsqlBatchCommand ListOf(JobFilter filter)
+    {
         var statement = new NpgsqlBatchCommand();
         var conditions = JobConditions.Of(filter, statement.Parameters);
         var limit = "";
@@ -115,9 +132,7 @@ public sealed class JobReader(NpgsqlDataSource database)
         }
 
         statement.CommandText = JobColumns + conditions + JobConditions.OrderOf(filter) + limit;
-        await using var connection = await database.OpenConnectionAsync(ct);
-        await using var reader = await ValuePlans.ReadAsync(connection, statement, ct);
-        while (await reader.ReadAsync(ct)) yield return ReadJob(reader);
+        return statement;
     }
 
     /// <summary>Tasks of a job in the order of kind and index, ended or not; streamed. Nothing when there is no such job.</summary>

@@ -5,6 +5,9 @@ using Npgsql;
 
 namespace JobHub.Engine.Jobs;
 
+/// <summary>What a filter finds lies too far apart to be looked for at once.</summary>
+public sealed class FilterTooSlowException(Exception inner) : Exception("What matches is too far apart to be found in time. Narrow the filter: by project, user, state, a longer word or a time.", inner);
+
 /// <summary>Searches over the jobs of all families: pages of what matches, how much that is, and where a page's jobs run.</summary>
 public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
 {
@@ -32,26 +35,23 @@ public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
     public static JobPlace PlaceOf(JobFilter filter, JobView job) => JobConditions.PlaceOf(filter, job);
 
     /// <summary>One page, in the order that the filter asks for.</summary>
-    public async IAsyncEnumerable<JobView> ListAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
-    {
-        await foreach (var job in jobs.ListAsync(await PlanAsync(filter, ct), ct)) yield return job;
-    }
+    /// <param name="longest">How long it may look; null: as long as it takes, which only work in the background may.</param>
+    /// <exception cref="FilterTooSlowException">It was not found in that time.</exception>
+    public async Task<List<JobView>> PageAsync(JobFilter filter, TimeSpan? longest, CancellationToken ct) => await ReadPageAsync(await PlanAsync(filter, ct), longest, ct);
 
-    /// <summary>All that match, read a page at a time: a caller that reads slowly holds no snapshot open.</summary>
-    public async IAsyncEnumerable<JobView> AllAsync(JobFilter filter, [EnumeratorCancellation] CancellationToken ct)
+    /// <summary>All that match, read a page at a time: a caller that reads slowly holds neither a connection nor a snapshot.</summary>
+    /// <param name="longest">How long each page may take.</param>
+    /// <exception cref="FilterTooSlowException">A page was not found in that time.</exception>
+    public async IAsyncEnumerable<JobView> AllAsync(JobFilter filter, TimeSpan longest, [EnumeratorCancellation] CancellationToken ct)
     {
         const int Page = 1000;
         filter = await PlanAsync(filter, ct);
-        for (JobView? last = null; ; filter = filter with { Place = PlaceOf(filter, last!) })
+        while (true)
         {
-            var read = 0;
-            await foreach (var job in jobs.ListAsync(filter with { Limit = Page }, ct))
-            {
-                (last, read) = (job, read + 1);
-                yield return job;
-            }
-
-            if (read < Page) yield break;
+            var page = await ReadPageAsync(filter with { Limit = Page }, longest, ct);
+            foreach (var job in page) yield return job;
+            if (page.Count < Page) yield break;
+            filter = filter with { Place = PlaceOf(filter, page[^1]) };
         }
     }
 
@@ -96,6 +96,18 @@ public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
         }
 
         return found;
+    }
+
+    private async Task<List<JobView>> ReadPageAsync(JobFilter filter, TimeSpan? longest, CancellationToken ct)
+    {
+        try
+        {
+            return await jobs.PageAsync(filter, longest, ct);
+        }
+        catch (PostgresException fault) when (longest is not null && fault.SqlState == PostgresErrorCodes.QueryCanceled && !ct.IsCancellationRequested)
+        {
+            throw new FilterTooSlowException(fault);
+        }
     }
 
     private async Task<JobCounts> CountedAsync(JobFilter filter, CancellationToken ct)

@@ -16,6 +16,23 @@ public sealed class JobListTests(HubFixture fixture) : IClassFixture<HubFixture>
 
     private HttpClient Client => fixture.Hub.Client;
 
+    [Fact]
+    public async Task List_ThatIsNotFoundInTime_SaysSo()
+    {
+        await using var connection = await fixture.Hub.Services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync();
+        await using (await connection.BeginTransactionAsync())
+        {
+            // Whoever looks at jobs waits.
+            await using (var held = new NpgsqlCommand("LOCK TABLE job IN ACCESS EXCLUSIVE MODE", connection)) await held.ExecuteNonQueryAsync();
+            using var answer = await Client.GetAsync($"/hub/v1/jobs?project={_project}&-q=zz");
+            var problem = await answer.IsProblemAsync(HttpStatusCode.UnprocessableEntity, "filter-too-slow");
+            Assert.Contains("Narrow", (string)problem["detail"]!, StringComparison.Ordinal);
+        }
+
+        using var later = await Client.GetAsync($"/hub/v1/jobs?project={_project}&-q=zz");
+        Assert.Equal(HttpStatusCode.OK, later.StatusCode);
+    }
+
     [Theory]
     [InlineData("q=ALPHA", "alpha one,alpha two")]
     [InlineData("q=one%20alp", "alpha one")]

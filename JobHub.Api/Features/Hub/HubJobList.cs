@@ -13,17 +13,20 @@ public static class HubJobList
 {
     private const int DefaultPage = 50, LargestPage = 500;
 
+    // A download may take longer than a page that somebody looks at.
+    private static readonly TimeSpan LongestPage = TimeSpan.FromSeconds(5), LongestPageOfAll = TimeSpan.FromSeconds(20);
+
     private const string Header = "id,number,name,family,title,user,project,labels,priority,state,tasks,succeeded,failed,created,started,ended,error,message\r\n";
 
     public static void MapJobList(this RouteGroupBuilder hub)
     {
-        WithFilters(hub.MapGet("/jobs", ListAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404)
+        WithFilters(hub.MapGet("/jobs", ListAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422)
                 .WithSummary("Jobs of all families, newest first; of trees the roots, or with ?parent= the jobs in a group, or with ?flat=true all."))
             .WithQuery("sort", "-number (default) or number; -priority or priority of jobs that have not ended; -ended or ended of those that have.")
             .WithQuery("limit", "1 to 500 (50).").WithQuery("after", "The last page's next.");
         WithFilters(hub.MapGet("/jobs/counts", CountsAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404)
             .WithSummary("How many jobs match, by state. Exact for filters of project, family and state; others are counted up to 100,000 and for a moment."));
-        WithFilters(hub.MapGet("/jobs.csv", CsvAsync).WithTags("Jobs").Produces<string>(200, "text/csv").ProducesProblem(400).ProducesProblem(404)
+        WithFilters(hub.MapGet("/jobs.csv", CsvAsync).WithTags("Jobs").Produces<string>(200, "text/csv").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422)
             .WithSummary("All jobs that match, as CSV, streamed.")).WithQuery("sort", "As of the list.");
     }
 
@@ -40,7 +43,18 @@ public static class HubJobList
     {
         var limit = Paging.LimitOf(context.Request, LargestPage) ?? DefaultPage;
         if (await query.ReadAsync(context.Request, ct) is not { } filter) return HubEndpoints.Unknown();
-        var (items, more) = await Paging.TakeAsync(search.ListAsync(filter with { Limit = limit + 1 }, ct), limit, ct);
+        List<JobView> items;
+        try
+        {
+            items = await search.PageAsync(filter with { Limit = limit + 1 }, LongestPage, ct);
+        }
+        catch (FilterTooSlowException fault)
+        {
+            return TooSlow(fault);
+        }
+
+        var more = items.Count > limit;
+        if (more) items.RemoveAt(limit);
         var tree = await TreeOfAsync(items, trees, ct);
         var parents = await ParentsAsync(tree.Values, reader, ct);
         var places = await search.WhereAsync([.. items.Select(static job => job.Number)], ct);
@@ -69,26 +83,50 @@ public static class HubJobList
     private static async Task<IResult> CsvAsync(HttpContext context, HubJobQuery query, JobSearch search, TreeReader trees, CancellationToken ct)
     {
         if (await query.ReadAsync(context.Request, ct) is not { } filter) return HubEndpoints.Unknown();
-        context.Response.ContentType = "text/csv; charset=utf-8";
-        context.Response.Headers.ContentDisposition = "attachment; filename=\"jobs.csv\"";
         var body = context.Response.BodyWriter;
-        await body.WriteAsync(Encoding.UTF8.GetBytes(Header), ct);
-        var line = new StringBuilder();
-        await foreach (var page in search.AllAsync(filter, ct).Chunk(200).WithCancellation(ct))
+        var line = new StringBuilder(Header);
+        try
         {
-            line.Clear();
-            var tree = await TreeOfAsync(page, trees, ct);
-            foreach (var job in page)
+            await foreach (var page in search.AllAsync(filter, LongestPageOfAll, ct).Chunk(200).WithCancellation(ct))
             {
-                if (job.Family != JobFamily.Farm) WriteLine(line, HubMapping.ToWire(job));
-                else if (tree.TryGetValue(job.Number, out var inTree)) WriteLine(line, HubMapping.ToWire(job).InTree(inTree, null));
+                var tree = await TreeOfAsync(page, trees, ct);
+                foreach (var job in page)
+                {
+                    if (job.Family != JobFamily.Farm) WriteLine(line, HubMapping.ToWire(job));
+                    else if (tree.TryGetValue(job.Number, out var inTree)) WriteLine(line, HubMapping.ToWire(job).InTree(inTree, null));
+                }
+
+                await WriteAsync();
             }
 
-            await body.WriteAsync(Encoding.UTF8.GetBytes(line.ToString()), ct);
+            await WriteAsync();
+        }
+        catch (FilterTooSlowException fault) when (!context.Response.HasStarted)
+        {
+            return TooSlow(fault);
+        }
+        catch (FilterTooSlowException)
+        {
+            // What was sent looks whole: it must not end as if it were.
+            context.Abort();
         }
 
         return TypedResults.Empty;
+
+        async Task WriteAsync()
+        {
+            if (!context.Response.HasStarted)
+            {
+                context.Response.ContentType = "text/csv; charset=utf-8";
+                context.Response.Headers.ContentDisposition = "attachment; filename=\"jobs.csv\"";
+            }
+
+            await body.WriteAsync(Encoding.UTF8.GetBytes(line.ToString()), ct);
+            line.Clear();
+        }
     }
+
+    private static ProblemResult TooSlow(FilterTooSlowException fault) => Problems.Unprocessable("filter-too-slow", fault.Message);
 
     private static void WriteLine(StringBuilder line, HubJob job)
     {
