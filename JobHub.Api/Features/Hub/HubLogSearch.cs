@@ -54,7 +54,8 @@ public static class HubLogSearch
             read += line.End - line.Offset;
             // A line that is still printed is searched again when it is whole.
             next = line.IsWhole || slice.Ended ? line.End : line.Offset;
-            if (matches.Count == limit || (read > MostBytes && tail == 0)) return TypedResults.Ok(new HubLogMatches(matches, line.End, false));
+            // What may lie across the end of a stretch is found when that stretch is read again.
+            if (matches.Count == limit || read > MostBytes) return TypedResults.Ok(new HubLogMatches(matches, tail == 0 ? line.End : line.Offset, false));
         }
 
         return TypedResults.Ok(new HubLogMatches(matches, next, true));

@@ -10,11 +10,14 @@ namespace JobHub.Api.Features.Hub;
 /// <summary><c>/hub/v1/jobs/{id}/log/merged</c>: what all attempts of a job printed, task after task. When each line was printed nobody knows: they are not sorted by time.</summary>
 public static class HubMergedLogs
 {
+    // A line of an answer is more than its text: many empty ones end it too.
+    private const int MostLines = 5000;
+
     private const int AttemptsAtOnce = 100, DefaultBytes = 64 << 10, MostBytes = 1 << 20;
 
     public static void MapMergedLog(this RouteGroupBuilder jobs) =>
         jobs.MapGet("/{id}/log/merged", ReadAsync).ProducesProblem(400).ProducesProblem(404)
-            .WithSummary("The logs of all attempts of a job, in the order of its tasks: ?after= (the next of an earlier answer), ?limit= bytes (65536, at most 1 MiB).");
+            .WithSummary("The logs of all attempts of a job, in the order of its tasks: ?after= (the next of an earlier answer), ?limit= bytes (65536, at most 1 MiB); at most 5000 lines.");
 
     private static async Task<Results<Ok<HubMergedLog>, ProblemResult>> ReadAsync(HttpContext context, JobReader reader, LogReader logs, CancellationToken ct)
     {
@@ -37,7 +40,7 @@ public static class HubMergedLogs
                 lines.Add(new(name, attempt, line.Offset, LogLines.TextOf(line)));
                 place.Offset = line.End;
                 left -= line.Bytes.Length + 1;
-                if (left <= 0) return TypedResults.Ok(new HubMergedLog(lines, Text(place), false));
+                if (left <= 0 || lines.Count >= MostLines) return TypedResults.Ok(new HubMergedLog(lines, Text(place), false));
             }
         }
 

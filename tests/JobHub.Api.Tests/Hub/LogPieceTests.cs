@@ -85,6 +85,43 @@ public sealed class LogPieceTests(HubFixture fixture) : IClassFixture<HubFixture
     }
 
     [Fact]
+    public async Task Search_InAVeryLongLineWithoutAnEnd_GoesOnInTheNextCallAndMissesNothing()
+    {
+        const int Stretch = 16 << 10, Text = 17 << 20;
+        var printed = new byte[Text];
+        Array.Fill(printed, (byte)'x');
+        // Across the end of the stretch that a call ends with.
+        "needle"u8.CopyTo(printed.AsSpan((16 << 20) + Stretch - 3));
+        var id = await SubmitAsync();
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        var attempt = Assert.Single(await worker.ClaimAsync(1));
+        await worker.CompleteAsync(attempt, AttemptOutcome.Succeeded, stored: await worker.StoreLogAsync(attempt, printed, Text));
+
+        var first = await hub.Client.GetFromJsonNodeAsync($"/hub/v1/jobs/{id}/log/search?q=needle");
+        Assert.Empty(first["matches"]!.AsArray());
+        Assert.False((bool)first["done"]!);
+        var second = await hub.Client.GetFromJsonNodeAsync($"/hub/v1/jobs/{id}/log/search?q=needle&after={first["next"]}");
+        Assert.Single(second["matches"]!.AsArray());
+        Assert.True((bool)second["done"]!);
+    }
+
+    [Fact]
+    public async Task MergedLog_OfEmptyLines_HasABoundedNumberOfThem()
+    {
+        var id = await RunAsync(new string('\n', 12_000));
+        var (after, pages) = ("", new List<int>());
+        for (var i = 0; i < 5; i++)
+        {
+            var page = await hub.Client.GetFromJsonNodeAsync($"/hub/v1/jobs/{id}/log/merged?limit=1048576{after}");
+            pages.Add(page["lines"]!.AsArray().Count);
+            after = $"&after={page["next"]}";
+            if ((bool)page["done"]!) break;
+        }
+
+        Assert.Equal([5000, 5000, 2000], pages);
+    }
+
+    [Fact]
     public async Task MergedLog_OfAJobThatRanTwice_IsReadInPiecesAttemptAfterAttempt()
     {
         var number = await hub.Client.PutJobAsync("""{"command":"x","retry":1}""");
