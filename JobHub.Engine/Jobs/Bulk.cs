@@ -21,7 +21,7 @@ public sealed record BulkRemaining(string Id, string Reason, string Message);
 /// <summary>Where a bulk is.</summary>
 public enum BulkState : short
 {
-    Running = 0, Done = 1, Stopped = 2,
+    Running = 0, Done = 1, Stopped = 2, Failed = 3,
 }
 
 /// <summary>A bulk as readers see it.</summary>

@@ -10,48 +10,72 @@ namespace JobHub.Engine.Jobs;
 /// </summary>
 public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobChanges changes)
 {
-    private const int Page = 200;
+    private const int Page = 200, MostFaults = 5;
 
     /// <summary>Jobs that are named as left; the others are counted.</summary>
     public const int MostRemaining = 100;
 
-    private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers);
+    private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers, long? Account);
 
     private sealed record Target(long Number, int Value);
 
-    /// <summary>Takes what is there, all of it.</summary>
+    // Pages that failed one after another, of bulks that are open: each process counts for itself.
+    private readonly Dictionary<Guid, int> _faults = [];
+
+    /// <summary>Takes what is there: a page of each, then what is there is read again, so that a small one made later does not wait for a large one.</summary>
     public async Task StepAsync(CancellationToken ct)
     {
-        var open = new List<Guid>();
-        await using (var command = database.CreateCommand("SELECT id FROM bulk WHERE state = 0 ORDER BY id LIMIT 50"))
-        await using (var found = await command.ExecuteReaderAsync(ct))
+        var failed = new Dictionary<Guid, Exception>();
+        for (var more = true; more;)
         {
-            while (await found.ReadAsync(ct)) open.Add(found.GetGuid(0));
-        }
-
-        // In turn, so that a small one does not wait for a large one.
-        Exception? first = null;
-        while (open.Count > 0)
-        {
-            foreach (var id in open.ToArray())
+            more = false;
+            foreach (var id in await OpenAsync(ct))
             {
+                if (failed.ContainsKey(id)) continue;
                 try
                 {
-                    if (!await StepAsync(id, ct)) open.Remove(id);
+                    more |= await StepAsync(id, ct);
+                    _faults.Remove(id);
                 }
-                catch (NpgsqlException fault)
+                catch (Exception fault) when (fault is not OperationCanceledException)
                 {
-                    // The others go on; this one is taken again with the next round, which says why if it stays.
-                    first ??= fault;
-                    open.Remove(id);
+                    // The others go on; this one is taken again with the next step.
+                    failed[id] = fault;
+                    await CountFaultAsync(id, fault, ct);
                 }
             }
         }
 
-        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+        foreach (var gone in _faults.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _faults.Remove(gone);
+        if (failed.Count > 0) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failed.Values.First());
 
         await using var old = database.CreateCommand("DELETE FROM bulk WHERE id = (SELECT id FROM bulk WHERE created_at < clock_timestamp() - interval '7 days' AND state > 0 ORDER BY created_at LIMIT 1)");
         await old.ExecuteNonQueryAsync(ct);
+    }
+
+    private async Task<List<Guid>> OpenAsync(CancellationToken ct)
+    {
+        var open = new List<Guid>();
+        await using var command = database.CreateCommand("SELECT id FROM bulk WHERE state = 0 ORDER BY id LIMIT 10000");
+        await using var found = await command.ExecuteReaderAsync(ct);
+        while (await found.ReadAsync(ct)) open.Add(found.GetGuid(0));
+        return open;
+    }
+
+    /// <summary>A page that fails again and again ends its bulk, with the reason. A database that cannot be reached is no fault of the page.</summary>
+    private async Task CountFaultAsync(Guid id, Exception fault, CancellationToken ct)
+    {
+        if (fault is NpgsqlException and not PostgresException or PostgresException { SqlState: ['5', '7', 'P', ..] or ['0', '8', ..] or ['5', '3', ..] }) return;
+        _faults[id] = _faults.GetValueOrDefault(id) + 1;
+        if (_faults[id] < MostFaults) return;
+        await using var command = database.CreateCommand("""
+            UPDATE bulk SET state = 3, ended_at = clock_timestamp(), remaining = remaining || jsonb_build_array(jsonb_build_object('Id', '', 'Reason', 'bulk-failed', 'Message', $2::text))
+            WHERE id = $1 AND state = 0
+            """);
+        command.Parameters.AddWithValue(id);
+        command.Parameters.AddWithValue($"Its next jobs could not be changed {MostFaults} times in a row, and it ended: {(fault is PostgresException said ? said.MessageText : fault.Message).Replace('\0', ' ')}");
+        await command.ExecuteNonQueryAsync(ct);
+        _faults.Remove(id);
     }
 
     private async Task<bool> StepAsync(Guid id, CancellationToken ct)
@@ -60,9 +84,10 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         await using var transaction = await connection.BeginTransactionAsync(ct);
         if (await LockAsync(connection, id, ct) is not { } bulk) return false;
         var (page, place, more) = await NextAsync(connection, bulk, ct);
-        if (bulk.Remembers && page.Count > 0) await RememberAsync(bulk, page, ct);
-        var left = new Dictionary<long, JobRefusal>();
-        foreach (var alike in page.GroupBy(static t => t.Value))
+        var left = await WithoutRightAsync(connection, bulk, page, ct);
+        var able = page.FindAll(t => !left.ContainsKey(t.Number));
+        if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, ct);
+        foreach (var alike in able.GroupBy(static t => t.Value))
         {
             var action = (bulk.Action, bulk.UndoOf) switch
             {
@@ -81,7 +106,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
     private static async Task<Bulk?> LockAsync(NpgsqlConnection connection, Guid id, CancellationToken ct)
     {
         await using var command = new NpgsqlCommand("""
-            SELECT caller, action, coalesce(priority, 0), filter::text, place_value, place_number, upto, undo_of, action IN (2, 3, 4) AND undo_of IS NULL AND total <= $2
+            SELECT caller, action, coalesce(priority, 0), filter::text, place_value, place_number, upto, undo_of, action IN (2, 3, 4) AND undo_of IS NULL AND total <= $2, account
             FROM bulk WHERE id = $1 AND state = 0 FOR NO KEY UPDATE SKIP LOCKED
             """, connection);
         command.Parameters.AddWithValue(id);
@@ -89,7 +114,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         await using var found = await command.ExecuteReaderAsync(ct);
         if (!await found.ReadAsync(ct)) return null;
         return new(id, found.GetString(0), (JobAction)found.GetInt16(1), found.GetInt32(2), found.IsDBNull(3) ? null : JsonSerializer.Deserialize<JobFilter>(found.GetString(3)),
-            found.IsDBNull(4) ? null : new JobPlace(found.GetInt64(4), found.GetInt64(5)), found.GetInt64(6), found.IsDBNull(7) ? null : found.GetGuid(7), found.GetBoolean(8));
+            found.IsDBNull(4) ? null : new JobPlace(found.GetInt64(4), found.GetInt64(5)), found.GetInt64(6), found.IsDBNull(7) ? null : found.GetGuid(7), found.GetBoolean(8), found.IsDBNull(9) ? null : found.GetInt64(9));
     }
 
     /// <summary>The next jobs, and the place of the last of them; whether the page is full is not said by the jobs, for some may have been made too late to be meant.</summary>
@@ -117,6 +142,22 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         await using var found = await command.ExecuteReaderAsync(ct);
         while (await found.ReadAsync(ct)) page.Add(new(found.GetInt64(0), found.GetInt16(1)));
         return (page, page.Count == 0 ? bulk.Place : new(0, page[^1].Number), page.Count == Page);
+    }
+
+    /// <summary>Those of a page that its account may not change any more: rights are asked for again with every page.</summary>
+    private static async Task<Dictionary<long, JobRefusal>> WithoutRightAsync(NpgsqlConnection connection, Bulk bulk, List<Target> page, CancellationToken ct)
+    {
+        var left = new Dictionary<long, JobRefusal>();
+        if (bulk.Account is not { } account || page.Count == 0) return left;
+        await using var command = new NpgsqlCommand("""
+            SELECT j.number FROM job j LEFT JOIN account a ON a.number = $2 AND a.disabled_at IS NULL
+            WHERE j.number = ANY($1) AND NOT coalesce(a.role = 2 OR (a.role = 1 AND (j.project = 'default' OR EXISTS (SELECT FROM project_member m WHERE m.project = j.project AND m.account = $2))), false)
+            """, connection);
+        command.Parameters.AddWithValue(page.Select(static t => t.Number).ToArray());
+        command.Parameters.AddWithValue(account);
+        await using var found = await command.ExecuteReaderAsync(ct);
+        while (await found.ReadAsync(ct)) left[found.GetInt64(0)] = JobRefusal.NoRight;
+        return left;
     }
 
     /// <summary>What they were, once: of a page that is taken again it is known already. Kept before it changes.</summary>

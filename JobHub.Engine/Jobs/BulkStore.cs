@@ -59,24 +59,33 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
     }
 
     /// <summary>One, or null. Of others only for who sees all.</summary>
-    public async Task<BulkView?> GetAsync(Guid id, string? caller, CancellationToken ct)
+    /// <param name="project">Only if it is of this project and of no other.</param>
+    public async Task<BulkView?> GetAsync(Guid id, string? caller, string? project, CancellationToken ct)
     {
-        await using var command = database.CreateCommand(Columns + " WHERE b.id = $2 AND ($3::text IS NULL OR b.caller = $3)");
+        await using var command = database.CreateCommand(Columns + " WHERE b.id = $2 AND ($3::text IS NULL OR b.caller = $3) AND ($4::text IS NULL OR b.projects <@ ARRAY[$4])");
         command.Parameters.AddWithValue((long)MostUndone);
         command.Parameters.AddWithValue(id);
         Add(command, caller, NpgsqlDbType.Text);
+        Add(command, project, NpgsqlDbType.Text);
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct) ? Read(reader) : null;
     }
 
     /// <summary>The newest ones, of one caller or of all.</summary>
-    public async Task<IReadOnlyList<BulkView>> ListAsync(string? caller, int limit, CancellationToken ct)
+    /// <param name="project">Only those of this project and of no other.</param>
+    public async Task<IReadOnlyList<BulkView>> ListAsync(string? caller, string? project, int limit, CancellationToken ct)
     {
-        var mine = caller is null ? "" : " WHERE b.caller = $3";
+        var mine = (caller, project) switch
+        {
+            (null, _) => "",
+            (_, null) => " WHERE b.caller = $3",
+            _ => " WHERE b.caller = $3 AND b.projects <@ ARRAY[$4]",
+        };
         await using var command = database.CreateCommand(Columns + mine + " ORDER BY b.id DESC LIMIT $2");
         command.Parameters.AddWithValue((long)MostUndone);
         command.Parameters.AddWithValue(limit);
         if (caller is not null) command.Parameters.AddWithValue(caller);
+        if (caller is not null && project is not null) command.Parameters.AddWithValue(project);
         await using var reader = await command.ExecuteReaderAsync(ct);
         var found = new List<BulkView>();
         while (await reader.ReadAsync(ct)) found.Add(Read(reader));
@@ -84,9 +93,9 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
     }
 
     /// <summary>Stops one that is under way: what was done stays done.</summary>
-    public async Task<BulkResult> StopAsync(Guid id, string? caller, CancellationToken ct)
+    public async Task<BulkResult> StopAsync(Guid id, string? caller, string? project, CancellationToken ct)
     {
-        if (await GetAsync(id, caller, ct) is not { } bulk) return new BulkResult.NotFound();
+        if (await GetAsync(id, caller, project, ct) is not { } bulk) return new BulkResult.NotFound();
         await using var command = database.CreateCommand("UPDATE bulk SET state = 2, ended_at = clock_timestamp() WHERE id = $1 AND state = 0");
         command.Parameters.AddWithValue(id);
         return await command.ExecuteNonQueryAsync(ct) == 1 || bulk.State == BulkState.Stopped
@@ -94,9 +103,11 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
     }
 
     /// <summary>Gives its jobs back what they had: of pause, resume and priority, for ten minutes. One that is under way is stopped first.</summary>
-    public async Task<BulkResult> UndoAsync(Guid id, string? caller, CancellationToken ct)
+    /// <param name="writable">What the caller may change now; null = all.</param>
+    /// <param name="account">His, whose rights the undo has.</param>
+    public async Task<BulkResult> UndoAsync(Guid id, string? caller, string? project, string[]? writable, long? account, CancellationToken ct)
     {
-        if (await GetAsync(id, caller, ct) is not { } bulk) return new BulkResult.NotFound();
+        if (await GetAsync(id, caller, project, ct) is not { } bulk) return new BulkResult.NotFound();
         if (bulk.Undone is { } before) return new BulkResult.Accepted(before);
         if (!bulk.CanUndo)
         {
@@ -104,6 +115,7 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
                 ? "It is too long ago, of too many jobs, or an undo itself: what the jobs had is not known any more." : "What was done cannot be taken back.");
         }
 
+        if (writable is not null && !await IsWithinAsync(id, writable, ct)) return new BulkResult.Conflict("cannot-undo", "It was of projects that you may not change any more.");
         var undo = Guid.CreateVersion7();
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
@@ -111,16 +123,17 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
         {
             command.Parameters.AddWithValue(id);
             command.Parameters.AddWithValue(undo);
-            if (await command.ExecuteNonQueryAsync(ct) == 0) return await GetAsync(id, caller, ct) is { Undone: { } other } ? new BulkResult.Accepted(other) : new BulkResult.NotFound();
+            if (await command.ExecuteNonQueryAsync(ct) == 0) return await GetAsync(id, caller, project, ct) is { Undone: { } other } ? new BulkResult.Accepted(other) : new BulkResult.NotFound();
         }
 
         await using (var command = new NpgsqlCommand("""
             INSERT INTO bulk (id, caller, account, action, upto, projects, only_unmade, undo_of, total)
-            SELECT $2, caller, account, action, upto, projects, only_unmade, id, (SELECT count(*) FROM bulk_former WHERE bulk = b.id) FROM bulk b WHERE id = $1
+            SELECT $2, caller, $3, action, upto, projects, only_unmade, id, (SELECT count(*) FROM bulk_former WHERE bulk = b.id) FROM bulk b WHERE id = $1
             """, connection))
         {
             command.Parameters.AddWithValue(id);
             command.Parameters.AddWithValue(undo);
+            Add(command, account, NpgsqlDbType.Bigint);
             await command.ExecuteNonQueryAsync(ct);
         }
 
@@ -163,6 +176,14 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
         JobAction.Delete => state.IsTerminal,
         _ => true,
     };
+
+    private async Task<bool> IsWithinAsync(Guid id, string[] writable, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("SELECT projects <@ $2 FROM bulk WHERE id = $1");
+        command.Parameters.AddWithValue(id);
+        command.Parameters.AddWithValue(writable);
+        return await command.ExecuteScalarAsync(ct) is true;
+    }
 
     private async Task<long> NewestAsync(CancellationToken ct)
     {

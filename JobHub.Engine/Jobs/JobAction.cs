@@ -22,4 +22,7 @@ public enum JobAction : short
 public sealed record JobRefusal(string Code, string Message)
 {
     public static JobRefusal NotFound { get; } = new("job-not-found", "There is no job with this id.");
+
+    /// <summary>The right that its caller had at first is gone.</summary>
+    public static JobRefusal NoRight { get; } = new("project-read-only", "This job's project may not be changed any more by who asked for it.");
 }

@@ -105,17 +105,18 @@ public static class BulkEndpoints
     private static async Task<Results<Ok<HubBulkList>, ProblemResult>> ListAsync(HttpContext context, BulkStore store, CancellationToken ct)
     {
         var limit = Paging.LimitOf(context.Request, LargestPage) ?? DefaultPage;
-        return TypedResults.Ok(new HubBulkList([.. (await store.ListAsync(OwnerOf(context), limit, ct)).Select(ToWire)]));
+        return TypedResults.Ok(new HubBulkList([.. (await store.ListAsync(OwnerOf(context), ProjectOf(context), limit, ct)).Select(ToWire)]));
     }
 
     private static async Task<Results<Ok<HubBulk>, ProblemResult>> GetAsync(HttpContext context, BulkStore store, CancellationToken ct) =>
-        IdOf(context) is { } id && await store.GetAsync(id, OwnerOf(context), ct) is { } bulk ? TypedResults.Ok(ToWire(bulk)) : Unknown();
+        IdOf(context) is { } id && await store.GetAsync(id, OwnerOf(context), ProjectOf(context), ct) is { } bulk ? TypedResults.Ok(ToWire(bulk)) : Unknown();
 
     private static async Task<IResult> StopAsync(HttpContext context, BulkStore store, CancellationToken ct) =>
-        IdOf(context) is { } id ? Answer(await store.StopAsync(id, OwnerOf(context), ct)) : Unknown();
+        IdOf(context) is { } id ? Answer(await store.StopAsync(id, OwnerOf(context), ProjectOf(context), ct)) : Unknown();
 
-    private static async Task<IResult> UndoAsync(HttpContext context, BulkStore store, CancellationToken ct) =>
-        IdOf(context) is { } id ? Answer(await store.UndoAsync(id, OwnerOf(context), ct)) : Unknown();
+    private static async Task<IResult> UndoAsync(HttpContext context, BulkStore store, ProjectAccess access, CancellationToken ct) =>
+        IdOf(context) is { } id
+            ? Answer(await store.UndoAsync(id, OwnerOf(context), ProjectOf(context), await access.WritableAsync(Caller.Of(context), ct), Caller.Of(context).Account, ct)) : Unknown();
 
     private static IResult Answer(BulkResult result) => result switch
     {
@@ -133,6 +134,9 @@ public static class BulkEndpoints
 
     /// <summary>Bulks are their caller's; who sees all sees those of all.</summary>
     private static string? OwnerOf(HttpContext context) => Caller.Of(context) is { SeesAll: false } caller ? caller.Name : null;
+
+    /// <summary>A token that is for one project reaches the bulks of that one.</summary>
+    private static string? ProjectOf(HttpContext context) => Caller.Of(context).Project;
 
     private static Guid? IdOf(HttpContext context) => Guid.TryParse(RouteText.Of(context, "id"), out var id) ? id : null;
 

@@ -90,7 +90,7 @@ public sealed partial class JobDock : IDisposable
         "cancel" => "Canceling", "delete" => "Deleting", "reset" => "Resetting", "retry" => "Retrying", "pause" => "Pausing", "resume" => "Resuming", _ => "Changing the priority",
     };
 
-    private static string Past(HubBulk bulk) => bulk.State == "Stopped" ? "Stopped" : bulk.UndoOf is not null ? "Taken back" : bulk.Action switch
+    private static string Past(HubBulk bulk) => bulk.State is "Stopped" or "Failed" ? bulk.State : bulk.UndoOf is not null ? "Taken back" : bulk.Action switch
     {
         "cancel" => "Canceled", "delete" => "Deleted", "reset" => "Reset", "retry" => "Retried", "pause" => "Paused", "resume" => "Resumed", _ => $"Priority {bulk.Priority}",
     };
