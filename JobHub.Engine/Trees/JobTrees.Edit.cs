@@ -9,7 +9,7 @@ namespace JobHub.Engine.Trees;
 public sealed partial class JobTrees
 {
     /// <summary>A job's own row, as an edit begins with it.</summary>
-    private sealed record Row(long Number, long Parent, bool IsGroup, string? Title, CommandDetails Details, int Priority, string[] Tags, bool Paused, int MaxAttempts, double? Timeout);
+    private sealed record Row(long Number, long Parent, bool IsGroup, string? Title, CommandDetails Details, int Priority, string[] Tags, bool Paused, int MaxAttempts, double? Timeout, string Project);
 
     /// <summary>Changes jobs, all or none.</summary>
     public async Task<TreeResult> EditAsync(IReadOnlyList<TreeEdit> edits, string caller, CancellationToken ct)
@@ -117,6 +117,9 @@ public sealed partial class JobTrees
         var chain = (await TreeChains.ReadAsync(connection, [parent], ct)).GetValueOrDefault(parent);
         if (chain?.Contains(row.Number) == true) return new TreeResult.Conflict("move-below-itself", $"Job {row.Number} cannot be moved below itself.");
         if (Objection(chain, parent, await HeightAsync(connection, row.Number, ct)) is { } objection) return objection;
+        // Who may act on a group acts on all below it.
+        if (chain!.Groups is [.., var group] && group.Project != row.Project)
+            return new TreeResult.Conflict("other-project", $"Job {row.Number} is of another project than job {parent}; it moves within its own.");
         await ShiftAsync(connection, [row.Number], -1, ct);
         await using (var move = new NpgsqlCommand("UPDATE job SET parent = nullif($2, 0) WHERE number = $1", connection))
         {
@@ -126,7 +129,7 @@ public sealed partial class JobTrees
         }
 
         await ShiftAsync(connection, [row.Number], 1, ct);
-        return await new DependencyRules(connection).CycleAfterMoveAsync(row.Number, chain!, ct);
+        return await new DependencyRules(connection).CycleAfterMoveAsync(row.Number, chain, ct);
     }
 
     /// <summary>Levels below a job.</summary>
@@ -182,7 +185,7 @@ public sealed partial class JobTrees
     private static async Task<Dictionary<long, Row>> FindAsync(NpgsqlConnection connection, long[] ids, CancellationToken ct)
     {
         await using var command = new NpgsqlCommand("""
-            SELECT number, coalesce(parent, 0), is_group, title, details::text, priority, tags, paused, max_attempts, timeout_seconds
+            SELECT number, coalesce(parent, 0), is_group, title, details::text, priority, tags, paused, max_attempts, timeout_seconds, project
             FROM job WHERE number = ANY($1) AND family + 0 = 3 AND deleted_at IS NULL ORDER BY number FOR UPDATE
             """, connection);
         command.Parameters.AddWithValue(ids);
@@ -191,7 +194,7 @@ public sealed partial class JobTrees
         while (await r.ReadAsync(ct))
         {
             rows[r.GetInt64(0)] = new(r.GetInt64(0), r.GetInt64(1), r.GetBoolean(2), r.IsDBNull(3) ? null : r.GetString(3), JsonSerializer.Deserialize(r.GetString(4), EngineJson.Default.CommandDetails)!,
-                r.GetInt16(5), r.GetFieldValue<string[]>(6), r.GetBoolean(7), r.GetInt32(8), r.IsDBNull(9) ? null : r.GetDouble(9));
+                r.GetInt16(5), r.GetFieldValue<string[]>(6), r.GetBoolean(7), r.GetInt32(8), r.IsDBNull(9) ? null : r.GetDouble(9), r.GetString(10));
         }
 
         return rows;

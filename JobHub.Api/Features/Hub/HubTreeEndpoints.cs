@@ -45,6 +45,8 @@ public static class HubTreeEndpoints
         if (change.Jobs is not { Length: > 0 and <= MostJobs } jobs) throw Problems.InvalidField("jobs", $"'jobs' names 1 to {MostJobs} jobs by their numbers.");
         if (change.Title?.Length > LongestTitle) throw Problems.InvalidField("title", $"'title' has at most {LongestTitle} characters.");
         if (change.Affinity?.Length > LongestAffinity) throw Problems.InvalidField("affinity", $"'affinity' has at most {LongestAffinity} characters.");
+        if (change.Title?.Contains('\0') == true) throw Problems.InvalidField("title", "'title' must not hold a NUL.");
+        if (change.Affinity?.Contains('\0') == true) throw Problems.InvalidField("affinity", "'affinity' must not hold a NUL.");
         In("priority", change.Priority, 255);
         In("retry", change.Retry, MostRetries);
         In("timeoutSeconds", change.TimeoutSeconds, LongestTimeout);

@@ -44,10 +44,30 @@ public sealed class TreeChangeTests(HubFixture fixture) : IClassFixture<HubFixtu
 
     [Theory]
     [InlineData("""{"jobs":[]}""", "jobs"), InlineData("""{"priority":1}""", "jobs"), InlineData("""{"jobs":[1],"priority":256}""", "priority"), InlineData("""{"jobs":[1],"retry":-1}""", "retry")]
+    [InlineData("""{"jobs":[1],"title":"a\u0000b"}""", "title"), InlineData("""{"jobs":[1],"affinity":"a\u0000b"}""", "affinity")]
     public async Task Change_WithABadBody_NamesTheField(string body, string field)
     {
         using var answer = await Client.PostAsync("/hub/v1/trees/jobs", body.AsJson());
         await answer.IsProblemAsync(HttpStatusCode.BadRequest, "invalid-field", field);
+    }
+
+    [Fact]
+    public async Task Move_IntoAGroupOfAnotherProject_IsRefused()
+    {
+        var callers = new Callers(fixture.Hub);
+        var account = await callers.AccountAsync(Callers.Member);
+        using var member = fixture.Hub.NewClient(await callers.TokenAsync(account));
+        async Task<long> GroupAsync(string project)
+        {
+            using var put = await member.PutAsync($"/api/jobs?project={project}", """{"title":"group"}""".AsJson());
+            Assert.True(put.IsSuccessStatusCode, await put.Content.ReadAsStringAsync());
+            return long.Parse(await put.Content.ReadAsStringAsync(), System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        var (one, other) = (await callers.ProjectAsync(members: account), await callers.ProjectAsync(members: account));
+        var (job, there, beside) = (await GroupAsync(one), await GroupAsync(other), await GroupAsync(one));
+        using (var moved = await member.PostAsync("/hub/v1/trees/jobs", $$"""{"jobs":[{{job}}],"parent":{{there}}}""".AsJson())) await moved.IsProblemAsync(HttpStatusCode.Conflict, "other-project");
+        using (var moved = await member.PostAsync("/hub/v1/trees/jobs", $$"""{"jobs":[{{job}}],"parent":{{beside}}}""".AsJson())) Assert.Equal(HttpStatusCode.NoContent, moved.StatusCode);
     }
 
     [Fact]
