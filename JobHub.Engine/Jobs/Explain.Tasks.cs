@@ -80,7 +80,8 @@ public sealed partial class Explain
 
     /// <summary>Waiting tasks by reason, most first. Each count stops at ten thousand.</summary>
     /// <param name="projects">Only of jobs of these projects: the newest thousand that have not ended.</param>
-    public async Task<IReadOnlyList<WaitingCount>> CountsAsync(string[]? projects, CancellationToken ct)
+    /// <param name="onlyUnmade">Only of jobs of projects that nobody made: as soon as one is made, the newest thousand.</param>
+    public async Task<IReadOnlyList<WaitingCount>> CountsAsync(string[]? projects, bool onlyUnmade, CancellationToken ct)
     {
         var counts = new Dictionary<string, (long Count, bool AtLeast)>();
         void Add(string reason, long count, bool atLeast)
@@ -90,7 +91,7 @@ public sealed partial class Explain
             counts[reason] = (before + count, more || atLeast);
         }
 
-        if (projects is not null) await CountJobsAsync(projects, Add, ct);
+        if (projects is not null || (onlyUnmade && await AnyMadeAsync(ct))) await CountJobsAsync(projects, Add, ct);
         else await CountHubAsync(Add, ct);
         return [.. counts.Select(static c => new WaitingCount(c.Key, c.Value.Count, c.Value.AtLeast)).OrderByDescending(static c => c.Count).ThenBy(static c => c.Reason, StringComparer.Ordinal)];
     }
@@ -132,16 +133,28 @@ public sealed partial class Explain
         add(WaitReasons.Dependencies, reader.GetInt64(2) + reader.GetInt64(3), false);
     }
 
-    private async Task CountJobsAsync(string[] projects, Action<string, long, bool> add, CancellationToken ct)
+    private async Task<bool> AnyMadeAsync(CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("SELECT EXISTS (SELECT FROM project WHERE id <> 'default')");
+        return await command.ExecuteScalarAsync(ct) is true;
+    }
+
+    /// <param name="projects">Null: those that nobody made.</param>
+    private async Task CountJobsAsync(string[]? projects, Action<string, long, bool> add, CancellationToken ct)
     {
         var open = new Dictionary<JobId, long>();
-        await using (var command = database.CreateCommand("""
+        await using (var command = database.CreateCommand(projects is null
+            ? $"""
+            SELECT j.id, j.maps + j.reduces + j.commands + j.analyses - j.succeeded - j.failed - j.canceled - j.skipped
+            FROM (SELECT * FROM job ORDER BY number DESC LIMIT {MostCounted}) j WHERE j.state < 4 AND {JobConditions.Unmade("j")} ORDER BY j.number DESC LIMIT $1
+            """
+            : """
             SELECT j.id, j.maps + j.reduces + j.commands + j.analyses - j.succeeded - j.failed - j.canceled - j.skipped FROM unnest($1::text[]) AS p(project)
             CROSS JOIN LATERAL (SELECT * FROM (SELECT * FROM job WHERE project = p.project ORDER BY number DESC LIMIT $2) newest WHERE state < 4) j
             ORDER BY j.number DESC LIMIT $2
             """))
         {
-            command.Parameters.AddWithValue(projects);
+            if (projects is not null) command.Parameters.AddWithValue(projects);
             command.Parameters.AddWithValue(MostJobs);
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct)) open[new(reader.GetGuid(0))] = reader.GetInt32(1);

@@ -33,7 +33,7 @@ public static class ExplainEndpoints
 
     private static async Task<Ok<HubWaitingCounts>> CountsAsync(HttpContext context, Explain explain, ProjectAccess access, CancellationToken ct)
     {
-        var counts = await explain.CountsAsync(await access.ReadableAsync(Caller.Of(context), ct), ct);
+        var counts = await explain.CountsAsync(await access.ReadableAsync(Caller.Of(context), ct), Caller.Of(context).IsDeveloper, ct);
         return TypedResults.Ok(new HubWaitingCounts([.. counts.Select(static c => new HubWaitingCount(c.Reason, c.Count, c.AtLeast))]));
     }
 

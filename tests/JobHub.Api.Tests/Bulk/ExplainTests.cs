@@ -123,6 +123,17 @@ public sealed class ExplainTests(HubFixture fixture) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Counts_WithoutAToken_LeaveOutTheProjectsThatWereMade()
+    {
+        using var admin = hub.NewClient(HubHost.AdminToken);
+        var project = await new Callers(hub).ProjectAsync();
+        for (var i = 0; i < 3; i++) await calls.CommandAsync(project: project, client: admin);
+        await calls.CommandAsync();
+        async Task<int> CountAsync(HttpClient client) => JsonNode.Parse(await client.GetStringAsync("/hub/v1/waiting"))!["items"]!.AsArray().Sum(static c => (int)c!["count"]!);
+        Assert.Equal((1, 4), (await CountAsync(hub.Client), await CountAsync(admin)));
+    }
+
+    [Fact]
     public async Task ManyJobs_AreToldTogether()
     {
         var waiting = await calls.CommandAsync();
