@@ -59,6 +59,7 @@ public sealed class JobListTests(HubFixture fixture) : IClassFixture<HubFixture>
     [InlineData("state=queued&sort=-priority", "alpha one,alpha two")]
     [InlineData("sort=number", "alpha one,alpha two,beta three", false)]
     [InlineData("createdAfter=2026-01-01T00:00:00%2B00:00", "alpha one,alpha two,beta three")]
+    [InlineData("createdAfter=2026-01-01T00:00:00.5+00:00", "alpha one,alpha two,beta three")]
     [InlineData("createdBefore=2026-01-01T00:00:00Z", "")]
     [InlineData("endedAfter=2026-01-01T00:00:00Z", "beta three")]
     [InlineData("cause=user-error", "")]
@@ -90,6 +91,7 @@ public sealed class JobListTests(HubFixture fixture) : IClassFixture<HubFixture>
     [InlineData("state=9", "state"), InlineData("state=queued,-x", "state"), InlineData("family=x", "family"), InlineData("limit=501", "limit"), InlineData("sort=size", "sort")]
     [InlineData("sort=-priority", "sort"), InlineData("sort=ended&state=running", "sort"), InlineData("after=x", "after"), InlineData("after=QUJD", "after"), InlineData("createdAfter=soon", "createdAfter")]
     [InlineData("minPriority=256", "minPriority"), InlineData("ids=1,x", "ids"), InlineData("flat=maybe", "flat"), InlineData("label=x", "label")]
+    [InlineData("createdAfter=2026-11-21 10:00", "createdAfter"), InlineData("createdAfter=2026-11-21", "createdAfter"), InlineData("endedAfter=2026-11-21T10:00:00", "endedAfter"), InlineData("createdBefore=2026-11-21T10:00:00Z x", "createdBefore")]
     public async Task List_WithABadQuery_NamesIt(string query, string field)
     {
         using var answer = await Client.GetAsync("/hub/v1/jobs?" + query);

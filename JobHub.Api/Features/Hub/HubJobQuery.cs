@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 using JobHub.Api.Http;
 using JobHub.Api.Http.Access;
 using JobHub.Engine.Jobs;
@@ -8,7 +9,7 @@ using JobHub.Engine.Jobs;
 namespace JobHub.Api.Features.Hub;
 
 /// <summary>The filters, the order and the place of a list of jobs, read from an address. Lists, counts and what is done to all that match read the same.</summary>
-public sealed class HubJobQuery(JobReader jobs, ProjectAccess access)
+public sealed partial class HubJobQuery(JobReader jobs, ProjectAccess access)
 {
     private const int MostIds = 500, MostWords = 20, LongestWord = 300;
 
@@ -128,10 +129,13 @@ public sealed class HubJobQuery(JobReader jobs, ProjectAccess access)
     private static DateTimeOffset? TimeOf(HttpRequest request, string name)
     {
         if (request.QueryText(name) is not { } text) return null;
-        // A + that was not escaped comes as a space.
-        if (DateTimeOffset.TryParse(text.Replace(' ', '+'), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) && time.Year is > 1970 and < 9999) return time;
+        // A + that was not escaped comes as a space; nowhere else is a space part of it.
+        if (Rfc3339().IsMatch(text) && DateTimeOffset.TryParse(text.Replace(' ', '+'), CultureInfo.InvariantCulture, DateTimeStyles.None, out var time) && time.UtcDateTime.Year is > 1970 and < 9999) return time;
         throw Problems.InvalidField(name, $"'{name}' must be a time as in 2026-11-21T14:02:11Z.");
     }
+
+    [GeneratedRegex(@"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,7})?([Zz]|[-+ ][0-9]{2}:[0-9]{2})\z", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture)]
+    private static partial Regex Rfc3339();
 
     private static (Guid[]? Ids, long[]? Numbers) IdsOf(HttpRequest request)
     {
