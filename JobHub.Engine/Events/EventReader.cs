@@ -10,7 +10,7 @@ namespace JobHub.Engine.Events;
 /// <param name="Kind">job-submitted, job-cancel-requested, job-ended, tasks-ended, attempt-ended, tasks-unblocked, ...</param>
 /// <param name="JobId">Null for facts about no job.</param>
 /// <param name="Payload">JSON, by kind.</param>
-/// <param name="Project">The job's.</param>
+/// <param name="Project">The job's; empty when the job is gone: then it is for those who see all. Null for facts about no job.</param>
 public sealed record HubEvent(long Position, DateTimeOffset At, string Kind, Guid? JobId, string Payload, string? Project = null);
 
 /// <summary>The ledger as readers follow it: by position only, so each cursor sees every event once and in order.</summary>
@@ -54,7 +54,7 @@ public sealed partial class EventReader(NpgsqlDataSource database, Wakeups wakeu
     private async Task<List<HubEvent>> PageAsync(long after, JobId? job, CancellationToken ct)
     {
         await using var command = database.CreateCommand(job is null
-            ? "SELECT e.position, e.at, e.kind, j.id, e.payload::text, j.project FROM ledger e LEFT JOIN job j ON j.number = e.job WHERE e.position > $1 ORDER BY e.position LIMIT $2"
+            ? "SELECT e.position, e.at, e.kind, j.id, e.payload::text, coalesce(j.project, CASE WHEN e.job <> 0 THEN '' END) FROM ledger e LEFT JOIN job j ON j.number = e.job WHERE e.position > $1 ORDER BY e.position LIMIT $2"
             : """
               SELECT e.position, e.at, e.kind, j.id, e.payload::text, j.project FROM ledger e JOIN job j ON j.number = e.job
               WHERE e.job = (SELECT number FROM job WHERE id = $3) AND e.position > $1 ORDER BY e.position LIMIT $2

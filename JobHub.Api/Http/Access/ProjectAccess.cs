@@ -50,10 +50,11 @@ public sealed class ReadableProjects(ProjectAccess? access, Caller caller)
     private string[]? _projects;
     private long _asked;
 
-    /// <summary>Whether he may hear of it; null = of no project, which all may.</summary>
+    /// <summary>Whether he may hear of it; null = of no project, which all may; empty = of one that is not known any more.</summary>
     public async ValueTask<bool> HasAsync(string? project, CancellationToken ct)
     {
         if (access is null || project is null) return true;
+        if (project.Length == 0) return false;
         if (caller.IsDeveloper)
         {
             if (_made.Count > 1000) _made.Clear();

@@ -81,6 +81,38 @@ public sealed class EventListTests(HubFixture fixture) : IClassFixture<HubFixtur
         }
     }
 
+    [Fact]
+    public async Task Stream_OfAMember_LeavesOutWhatWasOfAJobThatIsGone()
+    {
+        var callers = new Callers(hub);
+        using var member = await callers.ClientAsync(Callers.Member);
+        using var admin = hub.NewClient(HubHost.AdminToken);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(120));
+        using var heard = await FollowAsync(member, limit.Token);
+        using var all = await FollowAsync(admin, limit.Token);
+        using var unnamed = await FollowAsync(hub.Client, limit.Token);
+        await using (var gone = hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("INSERT INTO ledger (job, kind, payload) VALUES (987654321, 'of-a-removed-job', '{}')"))
+            await gone.ExecuteNonQueryAsync(limit.Token);
+        await Eventually.TrueAsync(async () => (await ListAsync(admin, "kind=of-a-removed-job")).Count > 0, "it has its place");
+        await EndedJobAsync(admin, "default");
+        Assert.DoesNotContain("event: of-a-removed-job", await UntilAsync(heard, limit.Token));
+        Assert.DoesNotContain("event: of-a-removed-job", await UntilAsync(unnamed, limit.Token));
+        Assert.Contains("event: of-a-removed-job", await UntilAsync(all, limit.Token));
+
+        static async Task<StreamReader> FollowAsync(HttpClient client, CancellationToken ct)
+        {
+            var answer = await client.GetAsync("/hub/v1/events", HttpCompletionOption.ResponseHeadersRead, ct);
+            return new(await answer.Content.ReadAsStreamAsync(ct));
+        }
+
+        static async Task<List<string>> UntilAsync(StreamReader stream, CancellationToken ct)
+        {
+            var lines = new List<string>();
+            while (await stream.ReadLineAsync(ct) is { } line && line != "event: job-ended") lines.Add(line);
+            return lines;
+        }
+    }
+
     private static async Task<string> EndedJobAsync(HttpClient client, string project)
     {
         using var made = await client.PostAsync("/jobs" + (project.Length > 0 ? $"?project={project}" : ""), """{"command":"true"}""".AsJson());
