@@ -10,8 +10,7 @@ using Npgsql;
 namespace JobHub.Api.Tests.Hub;
 
 /// <summary>/hub/v1/jobs/{id}: all tasks at once, attempts over time, inputs and outputs, once more.</summary>
-[Collection(FarmCollection.Name)]
-public sealed class JobDetailTests(HubFixture fixture)
+public sealed class JobDetailTests(HubFixture fixture) : IClassFixture<HubFixture>
 {
     private readonly HubHost hub = fixture.Hub;
     private readonly string project = "p" + Guid.NewGuid().ToString("N")[..10];

@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 
 namespace JobHub.Web.Tests.Pages;
@@ -32,7 +33,7 @@ public class EventsPageTests(Dashboard dashboard)
         await page.Locator(".happened summary").First.ClickAsync();
         await Assertions.Expect(page.Locator(".happened pre").First).ToBeVisibleAsync();
         await page.Locator("#kind").SelectOptionAsync("job-ended");
-        await page.WaitForURLAsync($"**/events?job={id}&kind=job-ended");
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex($"/events\\?job={id}&kind=job-ended$"));
         Assert.DoesNotContain("owned", await page.TitleAsync(), StringComparison.Ordinal);
         await open.AssertFitsAsync();
         open.AssertQuiet();

@@ -26,7 +26,7 @@ public class LogPageTests(Dashboard dashboard)
         await using var open = await dashboard.OpenAsync($"/jobs/{id}/log", phone, dark);
         await open.SeeAsync("the last line");
         var page = open.Page;
-        await Assertions.Expect(page.GetByText("<img src=x onerror=alert(1)><script>")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator("[role=log]").GetByText("<img src=x onerror=alert(1)><script>")).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator(".log img, .log script")).ToHaveCountAsync(0);
         await Assertions.Expect(page.Locator(".log .a-r").First).ToHaveTextAsync("red");
         await Assertions.Expect(page.Locator(".log .a-g.a-bold")).ToHaveTextAsync("bold green");
