@@ -37,6 +37,13 @@ public abstract class HubPage : ComponentBase, IAsyncDisposable
     /// <summary>Asks the Api for all that the page shows now.</summary>
     protected abstract Task LoadAsync(CancellationToken ct);
 
+    /// <summary>Within <see cref="LoadAsync"/>: what the reader came for is there and is shown, the rest follows.</summary>
+    protected void ShowNow()
+    {
+        Loaded = true;
+        StateHasChanged();
+    }
+
     /// <summary>Whether what happened may change what is shown.</summary>
     protected virtual bool Concerns(HubEvent happened) => true;
 

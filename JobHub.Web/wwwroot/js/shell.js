@@ -11,6 +11,8 @@ if (window.Blazor) {
   }).observe(modal, { attributes: true, attributeFilter: ["class"] });
 }
 
+for (const sheet of document.querySelectorAll("link[data-late]")) sheet.media = "all";
+
 document.addEventListener("click", e => {
   if (e.target.closest("[data-theme-switch]")) switchTheme();
   else if (e.target.closest("[data-keys]")) help();

@@ -11,7 +11,7 @@ namespace JobHub.Web.Components.Pages.JobList;
 /// <summary>The list of jobs: what its address asks for, as a window over pages that follow each other. Rows change in place; order and new rows wait until they are asked for.</summary>
 public sealed partial class JobsPage
 {
-    private const int PageRows = 100, WindowPages = 3, MostFresh = 100;
+    private const int FirstRows = 40, PageRows = 100, WindowPages = 3, MostFresh = 100;
     private static readonly TimeSpan CountEvery = TimeSpan.FromSeconds(2), Tick = TimeSpan.FromSeconds(15);
     private static readonly string[] KnownWords =
         ["state:running", "state:queued", "state:failed", "state:succeeded", "state:canceled", "state:paused", "state:active", "family:mapreduce", "family:commands", "family:projects", "family:farm", "age>1h", "age<1d", "ended:today", "priority>=200"];
@@ -74,7 +74,11 @@ public sealed partial class JobsPage
     {
         var asked = new Uri(Navigation.Uri).Query;
         now = Clock.GetUtcNow();
-        if (address != asked || rows.Count == 0) await ReadAsync(asked, ct);
+        if (address != asked || rows.Count == 0)
+        {
+            await ReadAsync(asked, ct);
+            if (rows.Count > 0) ShowFirst();
+        }
         else await PatchAsync([.. shown.Select(static r => r.Job)], ct);
         await CountAsync(ct);
     }
@@ -262,6 +266,14 @@ public sealed partial class JobsPage
     private void Lay()
     {
         rows = [.. pages.Skip(first).TakeWhile(static p => p.Rows is not null).SelectMany(static p => p.Rows!)];
+        shown = rows;
+    }
+
+    // What fits on a screen is drawn at once; the rest of the page and the counts follow.
+    private void ShowFirst()
+    {
+        shown = [.. rows.Take(FirstRows)];
+        ShowNow();
         shown = rows;
     }
 
