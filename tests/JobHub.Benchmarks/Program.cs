@@ -23,6 +23,7 @@ var verbs = new Dictionary<string, Func<Arguments, Task<Table>>>(StringComparer.
     ["tokenise"] = StreamingComparison.TokeniseAsync,
     ["sort"] = StreamingComparison.SortAsync,
     ["pages"] = PageBenchmark.RunAsync,
+    ["job-page"] = JobPageBenchmark.RunAsync,
     ["goeburst"] = GoeBurstBenchmark.RunAsync,
 };
 return await Verbs.RunAsync(verbs, args);

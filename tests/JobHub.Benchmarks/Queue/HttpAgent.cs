@@ -18,12 +18,12 @@ internal sealed class HttpAgent : IAsyncDisposable
 
     private HttpAgent(HttpClient http) => _http = http;
 
-    public static async Task<HttpAgent> OpenAsync(Uri hub, string token, string name, int slots)
+    public static async Task<HttpAgent> OpenAsync(Uri hub, string token, string name, int slots, string[][]? affinity = null)
     {
         var handler = new SocketsHttpHandler { UseProxy = false, UseCookies = false, AllowAutoRedirect = false };
         var agent = new HttpAgent(new HttpClient(handler) { BaseAddress = hub, Timeout = TimeSpan.FromMinutes(1) });
         agent._http.DefaultRequestHeaders.Authorization = new("Bearer", token);
-        var opened = await agent.PostAsync("agent/v1/sessions", new OpenSession(name, "bench", slots, 4, 8L << 30, 0, [], ["/"], "plain", "bench"),
+        var opened = await agent.PostAsync("agent/v1/sessions", new OpenSession(name, "bench", slots, 4, 8L << 30, 0, affinity ?? [], ["/"], "plain", "bench"),
             EngineJson.Default.OpenSession, EngineJson.Default.SessionOpened);
         agent._session = opened.Session;
         agent._renewing = Task.Run(agent.RenewAsync);

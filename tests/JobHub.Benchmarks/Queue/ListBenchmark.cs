@@ -58,7 +58,7 @@ internal static class ListBenchmark
         return table;
     }
 
-    private static async Task<Sample> ReadAsync(HttpClient http, string path, int reads)
+    internal static async Task<Sample> ReadAsync(HttpClient http, string path, int reads)
     {
         var times = new List<double>();
         var cpu = Machine.CpuSeconds();

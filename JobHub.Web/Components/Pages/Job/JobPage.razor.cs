@@ -64,17 +64,16 @@ public partial class JobPage
     protected override async Task LoadAsync(CancellationToken ct)
     {
         now = Clock.GetUtcNow();
-        var found = await Hub.JobAsync(Id, ct);
-        if (found is { IsGroup: true }) children = await Hub.ChildrenAsync(Id, After, ct);
-        else if (found is not null)
+        // All that a page shows is asked for at once: each answer is independent of the others.
+        var (one, squares, waits) = (Hub.JobAsync(Id, ct), Hub.StatesAsync(Id, ct), Hub.ExplainAsync(Id, ct));
+        await Task.WhenAll(one, squares, waits);
+        (job, states, explained) = (await one, await squares, await waits);
+        if (job is { IsGroup: true }) children = await Hub.ChildrenAsync(Id, After, ct);
+        else if (job is not null)
         {
-            states = await Hub.StatesAsync(Id, ct);
-            explained = found.HasEnded ? null : await Hub.ExplainAsync(Id, ct);
-            job = found;
+            if (!Loaded) ShowNow();
             await LoadTabAsync(ct);
         }
-
-        job = found;
     }
 
     private async Task LoadTabAsync(CancellationToken ct)
