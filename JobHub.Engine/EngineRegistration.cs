@@ -53,6 +53,7 @@ public static class EngineRegistration
     {
         services.AddEngineDatabase(configuration).AddObjectStorage(configuration).AddSecretBox(configuration).AddMetrics();
         services.AddOptions<LeaseOptions>().BindConfiguration("JobHub:Lease").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<BulkOptions>().BindConfiguration("JobHub:Bulk").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<RetryOptions>().BindConfiguration("JobHub:Retry").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Wakeups>().AddSingleton<EngineMeter>().AddSingleton<RequirementClasses>();
         services.AddSingleton<Accounts.ProjectRights>().AddSingleton<Accounts.JobProjects>().AddSingleton<Accounts.AccountStore>().AddSingleton<Accounts.TokenStore>();

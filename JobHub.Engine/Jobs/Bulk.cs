@@ -1,4 +1,14 @@
+using System.ComponentModel.DataAnnotations;
+
 namespace JobHub.Engine.Jobs;
+
+/// <summary>How bulks are carried out.</summary>
+public sealed class BulkOptions
+{
+    /// <summary>How long a page of jobs may take before it is taken in halves.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00")]
+    public TimeSpan PageLimit { get; init; } = TimeSpan.FromSeconds(30);
+}
 
 /// <summary>What one call wants of many jobs.</summary>
 public sealed record NewBulk(JobAction Action, int? Priority)
@@ -10,6 +20,9 @@ public sealed record NewBulk(JobAction Action, int? Priority)
 
     /// <summary>What the caller may change; null = all.</summary>
     public string[]? Projects { get; init; }
+
+    /// <summary>Only what is of no project that was made, also while it runs: the bulk of a developer without a token.</summary>
+    public bool OnlyUnmade { get; init; }
 
     /// <summary>Ids that are none of it from the beginning, and why.</summary>
     public IReadOnlyList<BulkRemaining> Refused { get; init; } = [];

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -6,21 +7,24 @@ namespace JobHub.Engine.Jobs;
 
 /// <summary>
 /// Carries out bulks: a page of jobs at a time, from the newest number to the oldest, one process a bulk. A process that dies leaves a page that is taken again: what was done to
-/// it once is not done otherwise the second time.
+/// it once is not done otherwise the second time. A page that takes too long is taken again in halves.
 /// </summary>
-public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobChanges changes)
+public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobChanges changes, IOptions<BulkOptions> options, TimeProvider clock)
 {
-    private const int Page = 200, MostFaults = 5;
+    private const int LargestPage = 200, MostFaults = 5;
 
     /// <summary>Jobs that are named as left; the others are counted.</summary>
     public const int MostRemaining = 100;
 
-    private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers, long? Account);
+    private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers, long? Account, bool OnlyUnmade);
 
     private sealed record Target(long Number, int Value);
 
     // Pages that failed one after another, of bulks that are open: each process counts for itself.
     private readonly Dictionary<Guid, int> _faults = [];
+
+    // Jobs of the next page, of bulks whose last one was too slow for a whole one.
+    private readonly Dictionary<Guid, int> _pages = [];
 
     /// <summary>Takes what is there: a page of each, then what is there is read again, so that a small one made later does not wait for a large one.</summary>
     public async Task StepAsync(CancellationToken ct)
@@ -34,7 +38,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
                 if (failed.ContainsKey(id)) continue;
                 try
                 {
-                    more |= await StepAsync(id, ct);
+                    more |= await StepInTimeAsync(id, ct);
                     _faults.Remove(id);
                 }
                 catch (Exception fault) when (fault is not OperationCanceledException)
@@ -47,6 +51,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         }
 
         foreach (var gone in _faults.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _faults.Remove(gone);
+        foreach (var gone in _pages.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _pages.Remove(gone);
         if (failed.Count > 0) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failed.Values.First());
 
         await using var old = database.CreateCommand("DELETE FROM bulk WHERE id = (SELECT id FROM bulk WHERE created_at < clock_timestamp() - interval '7 days' AND state > 0 ORDER BY created_at LIMIT 1)");
@@ -78,15 +83,41 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         _faults.Remove(id);
     }
 
-    private async Task<bool> StepAsync(Guid id, CancellationToken ct)
+    /// <summary>A page within its time, or a half of it next; one job that takes longer is a fault.</summary>
+    private async Task<bool> StepInTimeAsync(Guid id, CancellationToken ct)
+    {
+        var most = _pages.GetValueOrDefault(id, LargestPage);
+        var read = most;
+        using var limit = new CancellationTokenSource(options.Value.PageLimit, clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
+        try
+        {
+            var more = await StepAsync(id, most, jobs => read = Math.Min(most, jobs), either.Token, ct);
+            if (most * 2 < LargestPage) _pages[id] = most * 2;
+            else _pages.Remove(id);
+            return more;
+        }
+        catch (Exception fault) when (limit.IsCancellationRequested && !ct.IsCancellationRequested && fault is OperationCanceledException or NpgsqlException { InnerException: OperationCanceledException })
+        {
+            _pages[id] = Math.Max(1, read / 2);
+            if (read > 1) return true;
+            throw new TimeoutException($"One of them was not changed within {options.Value.PageLimit.TotalSeconds:0.#} s: something holds it.");
+        }
+    }
+
+    /// <param name="most">Jobs that it takes.</param>
+    /// <param name="found">Told how many there are, before any of them is changed.</param>
+    /// <param name="limited">Ends with the page's time; what is changed then is written down nevertheless.</param>
+    private async Task<bool> StepAsync(Guid id, int most, Action<int> found, CancellationToken limited, CancellationToken ct)
     {
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         if (await LockAsync(connection, id, ct) is not { } bulk) return false;
-        var (page, place, more) = await NextAsync(connection, bulk, ct);
-        var left = await WithoutRightAsync(connection, bulk, page, ct);
+        var (page, place, more) = await NextAsync(connection, bulk, most, limited);
+        found(page.Count);
+        var left = await WithoutRightAsync(connection, bulk, page, limited);
         var able = page.FindAll(t => !left.ContainsKey(t.Number));
-        if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, ct);
+        if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, limited);
         foreach (var alike in able.GroupBy(static t => t.Value))
         {
             var action = (bulk.Action, bulk.UndoOf) switch
@@ -95,7 +126,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
                 _ => bulk.Action,
             };
             var priority = bulk.UndoOf is null ? bulk.Priority : alike.Key;
-            foreach (var (job, refusal) in await changes.ApplyAsync(action, [.. alike.Select(static t => t.Number)], priority, bulk.Caller, ct)) left[job] = refusal;
+            foreach (var (job, refusal) in await changes.ApplyAsync(action, [.. alike.Select(static t => t.Number)], priority, bulk.Caller, limited)) left[job] = refusal;
         }
 
         await GoOnAsync(connection, id, page.Count, place, left, more, ct);
@@ -106,7 +137,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
     private static async Task<Bulk?> LockAsync(NpgsqlConnection connection, Guid id, CancellationToken ct)
     {
         await using var command = new NpgsqlCommand("""
-            SELECT caller, action, coalesce(priority, 0), filter::text, place_value, place_number, upto, undo_of, action IN (2, 3, 4) AND undo_of IS NULL AND total <= $2, account
+            SELECT caller, action, coalesce(priority, 0), filter::text, place_value, place_number, upto, undo_of, action IN (2, 3, 4) AND undo_of IS NULL AND total <= $2, account, only_unmade
             FROM bulk WHERE id = $1 AND state = 0 FOR NO KEY UPDATE SKIP LOCKED
             """, connection);
         command.Parameters.AddWithValue(id);
@@ -114,23 +145,23 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         await using var found = await command.ExecuteReaderAsync(ct);
         if (!await found.ReadAsync(ct)) return null;
         return new(id, found.GetString(0), (JobAction)found.GetInt16(1), found.GetInt32(2), found.IsDBNull(3) ? null : JsonSerializer.Deserialize<JobFilter>(found.GetString(3)),
-            found.IsDBNull(4) ? null : new JobPlace(found.GetInt64(4), found.GetInt64(5)), found.GetInt64(6), found.IsDBNull(7) ? null : found.GetGuid(7), found.GetBoolean(8), found.IsDBNull(9) ? null : found.GetInt64(9));
+            found.IsDBNull(4) ? null : new JobPlace(found.GetInt64(4), found.GetInt64(5)), found.GetInt64(6), found.IsDBNull(7) ? null : found.GetGuid(7), found.GetBoolean(8), found.IsDBNull(9) ? null : found.GetInt64(9), found.GetBoolean(10));
     }
 
     /// <summary>The next jobs, and the place of the last of them; whether the page is full is not said by the jobs, for some may have been made too late to be meant.</summary>
-    private async Task<(List<Target> Jobs, JobPlace? Place, bool More)> NextAsync(NpgsqlConnection connection, Bulk bulk, CancellationToken ct)
+    private async Task<(List<Target> Jobs, JobPlace? Place, bool More)> NextAsync(NpgsqlConnection connection, Bulk bulk, int most, CancellationToken ct)
     {
-        var page = new List<Target>(Page);
+        var page = new List<Target>(most);
         if (bulk.Filter is { } filter)
         {
             var (place, read) = (bulk.Place, 0);
-            foreach (var job in await search.PageAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = Page }, longest: null, ct))
+            foreach (var job in await search.PageAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = most }, longest: null, ct))
             {
                 (place, read) = (JobSearch.PlaceOf(filter, job), read + 1);
                 if (job.Number <= bulk.Upto) page.Add(new(job.Number, 0));
             }
 
-            return (page, place, read == Page);
+            return (page, place, read == most);
         }
 
         await using var command = new NpgsqlCommand(bulk.UndoOf is null
@@ -138,23 +169,26 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
             : "SELECT job, value FROM bulk_former WHERE bulk = $1 AND job < $2 ORDER BY job DESC LIMIT $3", connection);
         command.Parameters.AddWithValue(bulk.UndoOf ?? bulk.Id);
         command.Parameters.AddWithValue(bulk.Place?.Number ?? long.MaxValue);
-        command.Parameters.AddWithValue(Page);
+        command.Parameters.AddWithValue(most);
         await using var found = await command.ExecuteReaderAsync(ct);
         while (await found.ReadAsync(ct)) page.Add(new(found.GetInt64(0), found.GetInt16(1)));
-        return (page, page.Count == 0 ? bulk.Place : new(0, page[^1].Number), page.Count == Page);
+        return (page, page.Count == 0 ? bulk.Place : new(0, page[^1].Number), page.Count == most);
     }
 
-    /// <summary>Those of a page that its account may not change any more: rights are asked for again with every page.</summary>
+    /// <summary>
+    /// Those of a page that its caller may not change any more: rights are asked for again with every page. Without an account it is the admin of the token's file, who may all,
+    /// or a developer without a token, who may what is of no project that was made.
+    /// </summary>
     private static async Task<Dictionary<long, JobRefusal>> WithoutRightAsync(NpgsqlConnection connection, Bulk bulk, List<Target> page, CancellationToken ct)
     {
         var left = new Dictionary<long, JobRefusal>();
-        if (bulk.Account is not { } account || page.Count == 0) return left;
-        await using var command = new NpgsqlCommand("""
+        if ((bulk.Account is null && !bulk.OnlyUnmade) || page.Count == 0) return left;
+        await using var command = new NpgsqlCommand(bulk.Account is null ? $"SELECT j.number FROM job j WHERE j.number = ANY($1) AND NOT {JobConditions.Unmade("j")}" : """
             SELECT j.number FROM job j LEFT JOIN account a ON a.number = $2 AND a.disabled_at IS NULL
             WHERE j.number = ANY($1) AND NOT coalesce(a.role = 2 OR (a.role = 1 AND (j.project = 'default' OR EXISTS (SELECT FROM project_member m WHERE m.project = j.project AND m.account = $2))), false)
             """, connection);
         command.Parameters.AddWithValue(page.Select(static t => t.Number).ToArray());
-        command.Parameters.AddWithValue(account);
+        if (bulk.Account is { } account) command.Parameters.AddWithValue(account);
         await using var found = await command.ExecuteReaderAsync(ct);
         while (await found.ReadAsync(ct)) left[found.GetInt64(0)] = JobRefusal.NoRight;
         return left;

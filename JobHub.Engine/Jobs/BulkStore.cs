@@ -48,7 +48,7 @@ public sealed class BulkStore(NpgsqlDataSource database, JobSearch jobs, Wakeups
         Add(command, bulk.Filter is null ? null : JsonSerializer.Serialize(bulk.Filter), NpgsqlDbType.Text);
         command.Parameters.AddWithValue(upto);
         Add(command, bulk.Projects, NpgsqlDbType.Array | NpgsqlDbType.Text);
-        command.Parameters.AddWithValue(bulk.Filter?.OnlyUnmade ?? false);
+        command.Parameters.AddWithValue(bulk.OnlyUnmade);
         command.Parameters.AddWithValue(total + bulk.Refused.Count);
         command.Parameters.AddWithValue((long)bulk.Refused.Count);
         command.Parameters.AddWithValue(JsonSerializer.Serialize(bulk.Refused.Take(BulkRunner.MostRemaining)));

@@ -79,13 +79,13 @@ public sealed class JobRepeats(NpgsqlDataSource database, SecretBox secrets, Inp
         var credentials = spec.Secrets.TryGetValue(MapReduceSubmitter.InputSecret, out var text) ? JsonSerializer.Deserialize(text, EngineJson.Default.StorageCredentials) : null;
         try
         {
-            var plan = await inputs.PlanAsync(details.InputPath, details.UseSsl, credentials, ct);
+            var plan = await inputs.PlanAsync(details.InputPath, details.UseSsl, credentials, spec.Project, ct);
             var cut = SplitPlan.Cut(plan.Objects, details.SplitSize, details.InputType == "file/gzip", details.Reducers);
             var reduces = new TaskGroup(TaskKind.Reduce, details.Reducers, Blocked: cut.Maps > 0);
             return new RepeatPlan.Ready(spec with
             {
                 Details = JsonSerializer.Serialize(details with { InputSize = cut.TotalSize, Maps = cut.Maps }, EngineJson.Default.MapReduceSpec),
-                Inputs = cut.Inputs, Tasks = cut.Maps > 0 ? [new TaskGroup(TaskKind.Map, cut.Maps, Blocked: false), reduces] : [reduces],
+                Inputs = cut.Inputs, Files = plan.Files, Tasks = cut.Maps > 0 ? [new TaskGroup(TaskKind.Map, cut.Maps, Blocked: false), reduces] : [reduces],
             });
         }
         catch (StoreException fault)

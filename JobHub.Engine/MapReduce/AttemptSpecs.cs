@@ -80,11 +80,11 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         return new([.. runs], rows < limit ? null : last);
     }
 
-    /// <summary>The canonical address of a map's input object.</summary>
-    public async Task<string> InputOfAsync(long taskId, JobContext job, CancellationToken ct)
+    /// <summary>Where a map's input object is.</summary>
+    public async Task<(IObjectStore Store, ObjectPath Path)> InputOfAsync(long taskId, JobContext job, CancellationToken ct)
     {
         var inputs = await InputsAsync([new(taskId, 0, default)], new Dictionary<long, JobContext> { [job.Layout.Number] = job }, ct);
-        return inputs[taskId].Path;
+        return objects.Input(job, inputs[taskId].Path, inputs[taskId].File);
     }
 
     private AttemptSpec Build(WorkerSession session, ClaimedTask task, JobContext job, Dictionary<long, InputRow> inputs)
@@ -132,7 +132,7 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         var input = inputs[task.TaskId];
         var whole = SplitPlan.IsGzip(input.Path, mr.InputType == "file/gzip");
         var start = whole ? 0 : (index - input.FirstTask) * mr.SplitSize;
-        var (inputStore, inputPath) = objects.Input(job, input.Path);
+        var (inputStore, inputPath) = objects.Input(job, input.Path, input.File);
         return spec with
         {
             Map = new()
@@ -179,9 +179,26 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
             """);
         command.Parameters.Add(new() { Value = maps, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) found[reader.GetInt64(0)] = new(reader.GetInt32(1), reader.GetString(2), reader.GetInt64(3));
+        while (await reader.ReadAsync(ct)) found[reader.GetInt64(0)] = new(reader.GetInt32(1), reader.GetString(2), reader.GetInt64(3), null);
+        await reader.CloseAsync();
+        await FindFilesAsync(found, jobs, ct);
         return found;
     }
 
-    internal sealed record InputRow(int FirstTask, string Path, long Size);
+    /// <summary>The versions of a project's files that jobs were given.</summary>
+    private async Task FindFilesAsync(Dictionary<long, InputRow> inputs, IReadOnlyDictionary<long, JobContext> jobs, CancellationToken ct)
+    {
+        var files = inputs.Where(static i => i.Value.Path.StartsWith("project:", StringComparison.Ordinal)).ToArray();
+        if (files.Length == 0) return;
+        await using var command = database.CreateCommand("""
+            SELECT w.id, f.object FROM unnest($1::bigint[], $2::text[]) AS w(id, path) JOIN job j ON j.number = w.id >> 20 JOIN file f ON f.project = j.project AND f.job = j.number AND f.path = w.path
+            """);
+        command.Parameters.AddWithValue(files.Select(static f => f.Key).ToArray());
+        command.Parameters.AddWithValue(files.Select(f => "/" + ObjectAddress.Parse(f.Value.Path, jobs[TaskLayout.NumberOf(f.Key)].MapReduce!.UseSsl).Key).ToArray());
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) inputs[reader.GetInt64(0)] = inputs[reader.GetInt64(0)] with { File = reader.GetString(1) };
+    }
+
+    /// <param name="File">The object of a project's file.</param>
+    internal sealed record InputRow(int FirstTask, string Path, long Size, string? File);
 }

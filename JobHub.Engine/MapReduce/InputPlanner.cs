@@ -1,24 +1,30 @@
+using JobHub.Engine.Files;
 using JobHub.Engine.Storage;
 
 namespace JobHub.Engine.MapReduce;
 
 /// <summary>What an input path meant at submit: its objects in key order, 0-byte ones included.</summary>
-public sealed record InputPlan(IReadOnlyList<InputObject> Objects, long TotalSize);
+/// <param name="Files">Of an input among the project's files: these very versions, which the job keeps.</param>
+public sealed record InputPlan(IReadOnlyList<InputObject> Objects, long TotalSize, IReadOnlyList<JobFile> Files);
 
 /// <summary>Finds a job's input with the caller's credentials, so that a wrong path or key is refused at submit with the reason.</summary>
-public sealed class InputPlanner(StoreRegistry stores)
+public sealed class InputPlanner(StoreRegistry stores, FileSpace files)
 {
     /// <summary>A store that has not answered by then is unreachable.</summary>
     public static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
+
+    private const int PageOfFiles = 1000;
 
     /// <summary>
     /// HEAD of one object, or a listing when the path ends with a slash or its last part has a <c>*</c>. Throws <see cref="StoreException"/>: NotFound (also an empty match),
     /// AccessDenied, Unreachable, EndpointNotAllowed, InvalidPath; <see cref="TooManySplitsException"/> when there are more objects than a job may have maps.
     /// </summary>
-    public async Task<InputPlan> PlanAsync(string inputPath, bool useSsl, StorageCredentials? credentials, CancellationToken ct)
+    /// <param name="project">Whose files are meant by <c>project:///</c>.</param>
+    public async Task<InputPlan> PlanAsync(string inputPath, bool useSsl, StorageCredentials? credentials, string project, CancellationToken ct)
     {
         var address = ObjectAddress.Parse(inputPath, useSsl);
-        if (address.Kind != AddressKind.File && (address.Bucket.Length == 0 || (address.IsFolder && !inputPath.EndsWith('/'))))
+        if (address.Kind == AddressKind.Project) return await OfProjectAsync(address, project, ct);
+        if (address.HasBucket && (address.Bucket.Length == 0 || (address.IsFolder && !inputPath.EndsWith('/'))))
         {
             throw new StoreException(StoreFault.InvalidPath, $"\"{address}\" names no object: add a key, or end it with a slash for all objects.", transient: false);
         }
@@ -30,7 +36,7 @@ public sealed class InputPlanner(StoreRegistry stores)
         {
             if (address.IsFolder || address.Pattern is not null) return await ListAsync(store, address, limit);
             var found = await store.HeadAsync(path, limit.Token) ?? throw Missing($"{address} does not exist.");
-            return new InputPlan([new InputObject(address.ToString(), found.Size, found.ETag)], found.Size);
+            return new InputPlan([new InputObject(address.ToString(), found.Size, found.ETag)], found.Size, []);
         }
         catch (OperationCanceledException e) when (!ct.IsCancellationRequested)
         {
@@ -62,7 +68,30 @@ public sealed class InputPlanner(StoreRegistry stores)
             total = checked(total + found.Size);
         }
 
-        return objects.Count > 0 ? new InputPlan(objects, total) : throw Missing($"Nothing matches {address}.");
+        return objects.Count > 0 ? new InputPlan(objects, total, []) : throw Missing($"Nothing matches {address}.");
+    }
+
+    /// <summary>Files of a project are rows: their bytes never change, and stay as long as the job that was given them.</summary>
+    private async Task<InputPlan> OfProjectAsync(ObjectAddress address, string project, CancellationToken ct)
+    {
+        if (FilePath.Read("/" + address.Key, null, out var path) is { } reason) throw new StoreException(StoreFault.InvalidPath, $"{address}: {reason}", transient: false);
+        if (address is { IsFolder: false, Pattern: null })
+            return PlanOf([await files.FindAsync(project, FileSpace.Space, path, ct) ?? throw Missing($"{address} does not exist: project {project} has no file {path.Value}.")]);
+        var found = new List<StoredFile>();
+        for (string? after = null; ;)
+        {
+            var page = await files.PageAsync(project, FileSpace.Space, path, after, PageOfFiles, ct);
+            found.AddRange(page.Where(file => address.Matches(file.Path.Value[1..])));
+            if (found.Count > SplitPlan.MaxMaps) throw new TooManySplitsException(null, $"{address} has more than {SplitPlan.MaxMaps} objects.");
+            if (page.Count < PageOfFiles) break;
+            after = page[^1].Path.Value;
+        }
+
+        return found.Count > 0 ? PlanOf(found) : throw Missing($"Nothing of project {project} matches {address}.");
+
+        InputPlan PlanOf(List<StoredFile> read) => new(
+            [.. read.Select(file => new InputObject(address.WithKey(file.Path.Value[1..]).ToString(), file.Size, file.ETag))], read.Sum(static file => file.Size),
+            [.. read.Where(static file => file.Size > 0).Select(static file => new JobFile(file.Path, file.Object, file.Size, file.Executable, Uploaded: false))]);
     }
 
     private static StoreException Missing(string message) => new(StoreFault.NotFound, message, transient: false);

@@ -48,8 +48,9 @@ public sealed class JobObjects(StoreRegistry stores)
     }
 
     /// <summary>The store and path of an input object, by its canonical address.</summary>
-    public (IObjectStore Store, ObjectPath Path) Input(JobContext job, string address) =>
-        stores.Open(ObjectAddress.Parse(address, job.MapReduce!.UseSsl), job.InputCredentials);
+    /// <param name="file">The object of a project's file that the job was given.</param>
+    public (IObjectStore Store, ObjectPath Path) Input(JobContext job, string address, string? file) =>
+        file is not null ? (stores.Hub, Hidden(file)) : stores.Open(ObjectAddress.Parse(address, job.MapReduce!.UseSsl), job.InputCredentials);
 
     /// <summary>Where an attempt's output goes, by kind; null for kinds without one.</summary>
     public (IObjectStore Store, ObjectPath Path)? Output(JobContext job, long taskId, int attempt)

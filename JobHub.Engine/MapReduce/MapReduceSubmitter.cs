@@ -86,9 +86,10 @@ public sealed class MapReduceSubmitter(ArtifactStore artifacts, InputPlanner inp
         if (Mismatch(mapper, reducer, combiner) is { } mismatch) return mismatch;
 
         SplitCut cut;
+        InputPlan plan;
         try
         {
-            var plan = await inputs.PlanAsync(request.InputPath, request.UseSsl, request.InputCredentials, ct);
+            plan = await inputs.PlanAsync(request.InputPath, request.UseSsl, request.InputCredentials, request.Project, ct);
             cut = SplitPlan.Cut(plan.Objects, request.SplitSize, request.Gzip, request.Reducers);
         }
         catch (StoreException fault)
@@ -110,7 +111,7 @@ public sealed class MapReduceSubmitter(ArtifactStore artifacts, InputPlanner inp
             return new MapReduceSubmission.PlaceRefused(fault, "outputPath");
         }
 
-        var spec = Spec(request, mapper, reducer, combiner, cut, MountOf(ObjectAddress.Parse(request.InputPath, request.UseSsl), output));
+        var spec = Spec(request, mapper, reducer, combiner, cut, MountOf(ObjectAddress.Parse(request.InputPath, request.UseSsl), output)) with { Files = plan.Files };
         return await jobs.SubmitAsync(spec, who, ct) switch
         {
             SubmitResult.Accepted accepted => new MapReduceSubmission.Accepted(accepted.Id, accepted.Replayed),

@@ -12,6 +12,8 @@ public enum AddressKind
     Endpoint,
     /// <summary><c>file:///absolute/path</c>.</summary>
     File,
+    /// <summary><c>project:///path</c>: a file of the job's project.</summary>
+    Project,
 }
 
 /// <summary>
@@ -30,11 +32,13 @@ public sealed record ObjectAddress
     public AddressKind Kind { get; }
     /// <summary>Only of <see cref="AddressKind.Endpoint"/>.</summary>
     public StorageEndpoint? Endpoint { get; }
-    /// <summary>Empty for files, and for an address that names only an endpoint.</summary>
+    /// <summary>Empty where there is none, and for an address that names only an endpoint.</summary>
     public string Bucket { get; }
     public string Key { get; }
     /// <summary>The last part as it was written, when it has a <c>*</c>; escapes (also of a literal star, <c>%2A</c>) are still in it.</summary>
     public string? Pattern { get; }
+    /// <summary>Names a bucket before its key.</summary>
+    public bool HasBucket => Kind is AddressKind.Hub or AddressKind.Endpoint;
     /// <summary>Means the objects below it, not one object.</summary>
     public bool IsFolder => Pattern is null && (Key.Length == 0 || Key[^1] == '/');
     /// <summary>Place inside the store that <see cref="StoreRegistry.Open"/> gives.</summary>
@@ -60,8 +64,9 @@ public sealed record ObjectAddress
             "https" => ParseEndpoint("https", rest, text),
             "s3" => ParseKey(AddressKind.Hub, null, rest, text),
             "file" when rest.StartsWith('/') => ParseKey(AddressKind.File, null, rest[1..], text),
-            "file" => throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" is not absolute: write file:/// and the path from the root."),
-            _ => throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" has a scheme that is not http, https, s3 or file."),
+            "project" when rest.StartsWith('/') => ParseKey(AddressKind.Project, null, rest[1..], text),
+            "file" or "project" => throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" is not absolute: write {text[..colon].ToLowerInvariant()}:/// and the path from the root."),
+            _ => throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" has a scheme that is not http, https, s3, file or project."),
         };
     }
 
@@ -70,7 +75,8 @@ public sealed record ObjectAddress
     {
         var address = Parse(text, useSsl);
         if (address.Pattern is not null) throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" has a '*': an output path names one place (write %2A for a star).");
-        return address.Kind != AddressKind.File && address.Bucket.Length == 0
+        if (address.Kind == AddressKind.Project) throw ObjectKey.Invalid($"\"{ObjectKey.Printable(text)}\" is among a project's files, which MapReduce only reads: write s3:// and a bucket, or file:/// and a folder.");
+        return address.HasBucket && address.Bucket.Length == 0
             ? new ObjectAddress(address.Kind, address.Endpoint, "reducers", "", null)
             : new ObjectAddress(address.Kind, address.Endpoint, address.Bucket, address.Key.TrimEnd('/'), null);
     }
@@ -114,10 +120,10 @@ public sealed record ObjectAddress
     /// <inheritdoc />
     public override string ToString()
     {
-        var text = new StringBuilder(Kind switch { AddressKind.Hub => "s3://", AddressKind.File => "file:///", _ => Endpoint!.ToString() });
+        var text = new StringBuilder(Kind switch { AddressKind.Hub => "s3://", AddressKind.File => "file:///", AddressKind.Project => "project:///", _ => Endpoint!.ToString() });
         if (Kind == AddressKind.Endpoint && Bucket.Length > 0) text.Append('/');
         if (Bucket.Length > 0) text.Append(Bucket);
-        if (Kind != AddressKind.File && (Key.Length > 0 || Pattern is not null || Bucket.Length > 0)) text.Append('/');
+        if (HasBucket && (Key.Length > 0 || Pattern is not null || Bucket.Length > 0)) text.Append('/');
         foreach (var c in Key)
         {
             if (Escaped.Contains(c)) text.Append('%').Append(((int)c).ToString("X2"));
@@ -144,7 +150,7 @@ public sealed record ObjectAddress
     private static ObjectAddress ParseKey(AddressKind kind, StorageEndpoint? endpoint, string rest, string text)
     {
         var bucket = "";
-        if (kind != AddressKind.File)
+        if (kind is AddressKind.Hub or AddressKind.Endpoint)
         {
             var slash = rest.IndexOf('/');
             bucket = Decode(slash < 0 ? rest : rest[..slash], text);
@@ -175,7 +181,7 @@ public sealed record ObjectAddress
 
     private static void CheckKey(AddressKind kind, string key)
     {
-        ObjectKey.Check(key, allowFolder: true, kind == AddressKind.File ? MaxFileBytes : ObjectKey.MaxBytes);
+        ObjectKey.Check(key, allowFolder: true, kind is AddressKind.File or AddressKind.Project ? MaxFileBytes : ObjectKey.MaxBytes);
         if (key is "/") throw ObjectKey.Invalid("The key is empty.");
         if (kind == AddressKind.File && key.Contains('\\')) throw ObjectKey.Invalid($"\"{ObjectKey.Printable(key)}\" has a backslash.");
     }

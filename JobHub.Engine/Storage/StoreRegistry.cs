@@ -76,6 +76,7 @@ public sealed class StoreRegistry : IDisposable
             return (OpenMachine(), address.Path);
         }
 
+        if (address.Kind == AddressKind.Project) throw ObjectKey.Invalid($"\"{address}\" is a project's file and in no store that could be opened by its name.");
         if (address.Bucket.Length == 0) throw ObjectKey.Invalid($"\"{address}\" names no bucket.");
         var isHub = address.Kind == AddressKind.Hub || address.Endpoint == hubEndpoint;
         if (!isHub) return (OpenEndpoint(address.Endpoint!, credentials), address.Path);

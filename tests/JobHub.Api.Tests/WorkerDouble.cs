@@ -46,6 +46,9 @@ internal sealed class WorkerDouble : IAsyncDisposable
 
     public Task<byte[]> ReadAsync(TreeFile file) => client.GetByteArrayAsync(file.Source.Url);
 
+    /// <summary>The whole object that a map reads, by the hub's route or, where it is shared, from its folder.</summary>
+    public async Task<string> InputAsync(AttemptSpec attempt) => attempt.Map!.Input.Url is { } url ? await client.GetStringAsync(url) : await File.ReadAllTextAsync(attempt.Map.Input.Path!);
+
     public Task<HttpResponseMessage> SendAsync(AttemptSpec attempt, string path, HttpContent content, bool executable = false) =>
         client.PutAsync($"{Of(attempt)}/files?path={Uri.EscapeDataString(path)}&executable={(executable ? "true" : "false")}", content);
 

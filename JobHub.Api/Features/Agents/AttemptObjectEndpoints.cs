@@ -43,11 +43,10 @@ public static class AttemptObjectEndpoints
         return await BytesAsync(objects.Hub, objects.Program(hash), request, ct);
     }
 
-    private static async Task<IResult> InputAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] AttemptSpecs specs, [FromServices] JobObjects objects,
-        CancellationToken ct)
+    private static async Task<IResult> InputAsync(long session, Guid token, HttpRequest request, [FromServices] FencedAttempts held, [FromServices] AttemptSpecs specs, CancellationToken ct)
     {
         if (await held.FindAsync(session, token, ct) is not { Kind: TaskKind.Map } attempt) return AgentEndpoints.AttemptLost();
-        var (store, path) = objects.Input(attempt.Job, await specs.InputOfAsync(attempt.TaskId, attempt.Job, ct));
+        var (store, path) = await specs.InputOfAsync(attempt.TaskId, attempt.Job, ct);
         return await BytesAsync(store, path, request, ct);
     }
 

@@ -34,7 +34,7 @@ public static class BulkEndpoints
         var body = await JsonBody.ReadAsync<BulkRequest>(request, ct);
         var action = ActionOf(body.Value.Action);
         var caller = Caller.Of(context);
-        var bulk = new NewBulk(action, action == JobAction.Priority ? JobChangeEndpoints.PriorityOf(body.Value.Priority) : null) { Projects = await access.WritableAsync(caller, ct) };
+        var bulk = new NewBulk(action, action == JobAction.Priority ? JobChangeEndpoints.PriorityOf(body.Value.Priority) : null) { Projects = await access.WritableAsync(caller, ct), OnlyUnmade = caller.IsDeveloper };
         if (action != JobAction.Priority && body.Value.Priority is not null) throw Problems.InvalidField("priority", "'priority' belongs to the action priority.");
         bulk = (body.Value.Ids, body.Value.Filter) switch
         {

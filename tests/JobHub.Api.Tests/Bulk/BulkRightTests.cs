@@ -109,19 +109,72 @@ public sealed class BulkRightTests(HubFixture fixture)
         Assert.Equal("Done", (string?)(await calls.BulkAsync(new() { ["action"] = "pause", ["ids"] = new JsonArray(await calls.CommandAsync()) }))["state"]);
     }
 
+    [Fact]
+    public async Task BulkOfADeveloper_UnderWay_LeavesWhatBelongsToAProjectByNow()
+    {
+        using var admin = hub.NewClient(HubHost.AdminToken);
+        var (name, other) = ($"plain-{Guid.NewGuid():N}", $"plain-{Guid.NewGuid():N}");
+        var (taken, free) = (await calls.CommandAsync(project: name), await calls.CommandAsync(project: other));
+        var numbers = new List<long>();
+        foreach (var job in (string[])[taken, free]) numbers.Add((long)(await calls.JobAsync(job))["number"]!);
+        await ExecuteAsync("INSERT INTO project (id, name, visibility) VALUES ($1, 'Taken', 0)", name);
+        var done = await calls.EndOfAsync(await StoreAsync("developer", null, [.. numbers], onlyUnmade: true), admin);
+        Assert.Equal((1, 1, taken), ((int)done["done"]!, (int)done["failed"]!, (string?)Assert.Single(done["left"]!.AsArray())!["id"]));
+        Assert.Equal((false, true), ((bool)JsonNode.Parse(await admin.GetStringAsync($"/hub/v1/jobs/{taken}"))!["paused"]!, (bool)JsonNode.Parse(await admin.GetStringAsync($"/hub/v1/jobs/{free}"))!["paused"]!));
+    }
+
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task BulkWithAJobThatIsHeld_ReachesAllOthers_AndEndsWithTheReasonUnlessItIsLetGo(bool letGo)
+    {
+        await using var slow = await HubHost.StartAsync(fixture.Postgres, "Development", "--JobHub:Bulk:PageLimit=00:00:01");
+        var hers = new BulkHub(slow);
+        var jobs = new List<string>();
+        for (var i = 0; i < 7; i++) jobs.Add(await hers.CommandAsync());
+        // The oldest is the last in a bulk's order, and in one page with the others.
+        var number = (long)(await hers.JobAsync(jobs[0]))["number"]!;
+        await using var connection = await slow.Services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync();
+        await using var held = await connection.BeginTransactionAsync();
+        await using (var hold = new NpgsqlCommand("SELECT FROM job WHERE number = $1 FOR UPDATE", connection))
+        {
+            hold.Parameters.AddWithValue(number);
+            await hold.ExecuteNonQueryAsync();
+        }
+
+        using var answer = await slow.Client.PostAsync("/hub/v1/bulk", new JsonObject { ["action"] = "pause", ["ids"] = new JsonArray([.. jobs.Select(static j => (JsonNode)j)]) }.ToJsonString().AsJson());
+        var id = (string)(await answer.JsonAsync())["id"]!;
+        await Eventually.TrueAsync(async () => (int)JsonNode.Parse(await slow.Client.GetStringAsync($"/hub/v1/bulk/{id}"))!["done"]! == 6, "all but the one that is held");
+        foreach (var job in jobs.Skip(1)) Assert.True((bool)(await hers.JobAsync(job))["paused"]!);
+        if (letGo) await held.RollbackAsync();
+        var done = await hers.EndOfAsync(id);
+        if (letGo)
+        {
+            Assert.Equal(("Done", 7, 0), ((string?)done["state"], (int)done["done"]!, (int)done["failed"]!));
+        }
+        else
+        {
+            var left = Assert.Single(done["left"]!.AsArray())!;
+            Assert.Equal(("Failed", 6, "bulk-failed"), ((string?)done["state"], (int)done["done"]!, (string?)left["reason"]));
+            Assert.Contains("within 1 s", (string?)left["message"], StringComparison.Ordinal);
+            await held.RollbackAsync();
+        }
+
+        Assert.Equal(letGo, (bool)(await hers.JobAsync(jobs[0]))["paused"]!);
+    }
+
     private async Task<string> PauseAsync(string project, HttpClient client) =>
         (string)(await calls.BulkAsync(new() { ["action"] = "pause", ["ids"] = new JsonArray(await calls.CommandAsync(project: project, client: client)) }, client))["id"]!;
 
     /// <summary>A bulk as the hub keeps it, made by nobody's call.</summary>
-    private async Task<string> StoreAsync(string caller, long? account, long[]? jobs, string? filter = null)
+    private async Task<string> StoreAsync(string caller, long? account, long[]? jobs, string? filter = null, bool onlyUnmade = false)
     {
         var id = Guid.CreateVersion7();
-        await using var command = Database.CreateCommand("INSERT INTO bulk (id, caller, account, action, jobs, filter, upto, total) VALUES ($1, $2, $3, 2, $4, $5::text::jsonb, 9223372036854775807, 1000000)");
+        await using var command = Database.CreateCommand("INSERT INTO bulk (id, caller, account, action, jobs, filter, upto, total, only_unmade) VALUES ($1, $2, $3, 2, $4, $5::text::jsonb, 9223372036854775807, 1000000, $6)");
         command.Parameters.AddWithValue(id);
         command.Parameters.AddWithValue(caller);
         command.Parameters.Add(new() { Value = (object?)account ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Bigint });
         command.Parameters.Add(new() { Value = (object?)jobs ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.Bigint });
         command.Parameters.Add(new() { Value = (object?)filter ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text });
+        command.Parameters.AddWithValue(onlyUnmade);
         await command.ExecuteNonQueryAsync();
         return id.ToString("D");
     }

@@ -80,6 +80,20 @@ public sealed class ExplainTests(HubFixture fixture) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task FolderThatNoWorkerShares_IsNamed_UntilOneConnectsThatDoes()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub, mounts: ["/somewhere/else"]);
+        var job = await calls.MapReduceAsync();
+        var why = await calls.WhyAsync(job);
+        Assert.Equal(("no-worker-with-mount", "Connect one that does."), ((string?)why!["reason"], (string?)why["change"]));
+        Assert.Contains(hub.Folder, (string?)why["message"], StringComparison.Ordinal);
+        Assert.Empty(await worker.ClaimAsync(1));
+        await using var able = await WorkerDouble.OpenAsync(hub, mounts: [hub.Folder]);
+        Assert.Equal("about-to-start", await calls.ReasonAsync(job));
+        Assert.Equal(job, Assert.Single(await able.ClaimAsync(1)).JobId.ToString());
+    }
+
+    [Fact]
     public async Task TagsThatNoWorkerOffers_AreNamed_UntilOneDoes()
     {
         await using var worker = await WorkerDouble.OpenAsync(hub);

@@ -4,6 +4,7 @@ using JobHub.Api.Tests.Accounts;
 using JobHub.Engine.Accounts;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
+using JobHub.Engine.Protocol;
 using JobHub.Testing;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
@@ -41,6 +42,36 @@ public sealed class ProjectJobTests(HubFixture fixture) : IDisposable
         // It has ended: nothing changes.
         Assert.Equal(HttpStatusCode.NoContent, (await calls.Client.DeleteAsync($"/projects/{project}/jobs/{job}")).StatusCode);
         Assert.True((bool)(await calls.JobAsync(project, job))["completed"]!);
+    }
+
+    [Fact]
+    public async Task RunAgain_MakesAnotherAnalysisOfTheDatasetAsItIsNow()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(fixture.Hub);
+        var project = await calls.ProjectAsync();
+        var dataset = await calls.DatasetAsync(project);
+        var (job, first) = await calls.SubmittedAsync(project, "inference", "goeburst", dataset, 3);
+        await worker.AnalyseAsync(await AnalysisCalls.ClaimAsync(worker, job));
+        await calls.EndedAsync(project, job);
+        using (var put = await calls.Client.PutAsync($"/projects/{project}/datasets/{dataset}/profiles/files", new StringContent(AnalysisCalls.Profiles + "5\t1\t1\t3\n"))) Assert.True(put.IsSuccessStatusCode);
+
+        using var again = await calls.Client.PostAsync($"/hub/v1/jobs/{job}/run-again", null);
+        Assert.Equal(HttpStatusCode.Created, again.StatusCode);
+        var second = (string)(await again.JsonAsync())["id"]!;
+        Assert.Equal(CompletionAnswer.Accepted, await worker.AnalyseAsync(await AnalysisCalls.ClaimAsync(worker, second)));
+        var ended = await calls.EndedAsync(project, second);
+
+        var made = (string)ended["analysis_id"]!;
+        Assert.NotEqual(first, made);
+        Assert.Equal(("goeburst", true), ((string)ended["algorithm"]!, (bool)ended["completed"]!));
+        async Task<string[]> ProfilesOfAsync(string analysis) =>
+            [.. (await calls.GetAsync($"/projects/{project}/datasets/{dataset}/inferences/{analysis}"))["edges"]!.AsArray().SelectMany(static e => ((string[])["from", "to"]).Select(end => (string)e![end]!)).Distinct().Order()];
+        Assert.Equal((false, true), ((await ProfilesOfAsync(first)).Contains("5"), (await ProfilesOfAsync(made)).Contains("5")));
+
+        // What it read is gone: nothing is made.
+        Assert.True((await calls.Client.DeleteAsync($"/projects/{project}/datasets/{dataset}")).IsSuccessStatusCode);
+        using var late = await calls.Client.PostAsync($"/hub/v1/jobs/{job}/run-again", null);
+        await late.IsProblemAsync(HttpStatusCode.Conflict, "input-not-available");
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Net;
 using JobHub.Engine.MapReduce;
 using JobHub.Engine.Storage;
+using Npgsql;
 using Xunit;
 
 namespace JobHub.Engine.Tests.Storage;
@@ -68,23 +69,23 @@ public sealed class StoreRegistryTests : IDisposable
         File.CreateSymbolicLink(Path.Combine(inside, "evil"), Path.Combine(folder.Path, "secret"));
         Directory.CreateSymbolicLink(Path.Combine(inside, "loop"), inside);
         using var registry = Registry(roots: [inside]);
-        var planner = new InputPlanner(registry);
+        var planner = new InputPlanner(registry, new(NpgsqlDataSource.Create("Host=none"), registry));
 
-        var plan = await planner.PlanAsync($"file://{inside}/", false, null, default);
+        var plan = await planner.PlanAsync($"file://{inside}/", false, null, "default", default);
         Assert.Equal([$"file://{inside}/b.txt", $"file://{inside}/good", $"file://{inside}/sub/c%25.txt"], plan.Objects.Select(item => item.Path));
         Assert.Equal(7, plan.TotalSize);
-        Assert.Equal(2, Assert.Single((await planner.PlanAsync($"file://{inside}/b*", false, null, default)).Objects).Size);
-        Assert.Equal(2, (await planner.PlanAsync($"file://{inside}/good", false, null, default)).TotalSize);
+        Assert.Equal(2, Assert.Single((await planner.PlanAsync($"file://{inside}/b*", false, null, "default", default)).Objects).Size);
+        Assert.Equal(2, (await planner.PlanAsync($"file://{inside}/good", false, null, "default", default)).TotalSize);
         foreach (var path in (string[])[$"file://{folder.Path}/secret", $"file://{inside}/evil", "file:///etc/passwd", $"file://{folder.Path}/"])
         {
-            var fault = await Assert.ThrowsAsync<StoreException>(() => planner.PlanAsync(path, false, null, default));
+            var fault = await Assert.ThrowsAsync<StoreException>(() => planner.PlanAsync(path, false, null, "default", default));
             Assert.Equal(StoreFault.EndpointNotAllowed, fault.Fault);
             Assert.Contains("JobHub:Storage:FileRoots", fault.Message, StringComparison.Ordinal);
         }
 
         foreach (var path in (string[])[$"file://{inside}/none", $"file://{inside}/none*", $"file://{inside}/none/", $"file://{inside}/sub"])
         {
-            Assert.Equal(StoreFault.NotFound, (await Assert.ThrowsAsync<StoreException>(() => planner.PlanAsync(path, false, null, default))).Fault);
+            Assert.Equal(StoreFault.NotFound, (await Assert.ThrowsAsync<StoreException>(() => planner.PlanAsync(path, false, null, "default", default))).Fault);
         }
     }
 

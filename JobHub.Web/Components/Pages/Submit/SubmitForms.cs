@@ -21,7 +21,7 @@ public static class SubmitForms
         Family = "mapreduce", Word = "MapReduce", Path = static f => "/api/v1/jobs" + InProject(f),
         Fields =
         [
-            new("inputPath", "Input path", FieldKind.Mono, 6) { Section = Inputs, Placeholder = "s3://logs/2026-11-21/*", Hint = "One object, a folder with a slash at its end, or a pattern. Read when you submit.", Rule = PathRule },
+            new("inputPath", "Input path", FieldKind.Mono, 6) { Section = Inputs, Placeholder = "project:///texts/*.txt", Hint = "project:/// and a path of Files, s3://bucket/key, or file:/// on the hub's machine. A slash at its end or a * takes many.", Rule = PathRule },
             new("inputType", "Type", FieldKind.Choice, 2) { Initial = "file/txt", Choices = [("file/txt", "Text, one record a line"), ("file/gzip", "Gzip, one split an object")] },
             new("splitSize", "Split size", FieldKind.Number, 2) { Optional = true, Placeholder = "67108864", Unit = "bytes", Least = 1 },
             new("inputStorageCredentials.username", "Access key of the input", FieldKind.Text, 3) { Optional = true, Placeholder = "the hub's own", Longest = 256 },
@@ -30,7 +30,7 @@ public static class SubmitForms
             new("reducerName", "Reducer", FieldKind.Program) { Rule = SameType },
             new("combinerName", "Combiner", FieldKind.Program) { Optional = true, Rule = SameType },
             new("mapperArgs", "Mapper arguments", FieldKind.Lines) { Optional = true, Placeholder = "one a line" },
-            new("outputPath", "Output path", FieldKind.Mono, 4) { Section = Output, Placeholder = "s3://results/sessions", Hint = "Each job writes below its own id. Nothing is overwritten.", Rule = PathRule },
+            new("outputPath", "Output path", FieldKind.Mono, 4) { Section = Output, Placeholder = "s3://results/sessions", Hint = "s3:// is the hub's own store; a bucket is made when there is none. Each job writes below its own id.", Rule = static (v, f) => v.StartsWith("project:", StringComparison.OrdinalIgnoreCase) ? "A project's files are only read. Write s3:// and a bucket, or file:/// and a folder." : PathRule(v, f) },
             new("nReducers", "Reducers", FieldKind.Number, 2) { Initial = "1", Least = 1, Most = 10_000 },
             new("outputStorageCredentials.username", "Access key of the output", FieldKind.Text, 3) { Optional = true, Placeholder = "the hub's own", Longest = 256 },
             new("outputStorageCredentials.password", "Its secret", FieldKind.Secret, 3) { Optional = true, Longest = 1024 },
@@ -170,7 +170,7 @@ public static class SubmitForms
 
     private static JsonArray List(string[] values) => new([.. values.Select(static v => (JsonNode)v)]);
 
-    private static string? PathRule(string value, SubmitForm form) => value.Contains('/', StringComparison.Ordinal) ? null : "A path as s3://bucket/key, file:///folder/file or http://host:port/bucket/key.";
+    private static string? PathRule(string value, SubmitForm form) => value.Contains('/', StringComparison.Ordinal) ? null : "A path as project:///text.txt, s3://bucket/key, file:///folder/file or http://host:port/bucket/key.";
 
     private static string? ProjectRule(string value, SubmitForm form) =>
         char.IsAsciiLetterOrDigit(value[0]) && value.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '_' or '.') ? null : "Lower-case letters, digits, '-', '_' and '.'.";

@@ -3,6 +3,7 @@ using JobHub.Web.Components.Shared;
 using JobHub.Web.Live;
 using Microsoft.AspNetCore.Components;
 using Microsoft.AspNetCore.Components.Forms;
+using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.JSInterop;
 
 namespace JobHub.Web.Components.Pages.Submit;
@@ -63,9 +64,22 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         programs = await hub.ProgramsAsync(ct);
         projects = await hub.ProjectsAsync(ct);
         form.Programs = programs;
-        if (await js.InvokeAsync<string?>("localStorage.getItem", ct, Key(form, null)) is not { } last) return;
-        form.Restore(last);
-        kept = true;
+        if (await js.InvokeAsync<string?>("localStorage.getItem", ct, Key(form, null)) is { } last)
+        {
+            form.Restore(last);
+            kept = true;
+        }
+
+        FillIn();
+    }
+
+    /// <summary>What the address says of fields, by their names: a link from a file or a program. Never a secret.</summary>
+    private void FillIn()
+    {
+        foreach (var (name, values) in QueryHelpers.ParseQuery(new Uri(Navigation.Uri).Query))
+        {
+            if (form.Fields.FirstOrDefault(f => f.Name == name && f.Kind is not FieldKind.Secret) is { } field && values[0] is { } value && value.Length <= field.Longest) form[name] = value;
+        }
     }
 
     // The last values of a family, and of each project in it.
