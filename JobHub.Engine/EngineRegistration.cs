@@ -66,7 +66,7 @@ public static class EngineRegistration
         services.AddOptions<Files.FileSpaceOptions>().BindConfiguration("JobHub:Files").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();
         services.AddSingleton<Trees.JobTrees>().AddSingleton<Trees.TreeReader>().AddSingleton<Trees.TreeChanges>();
-        services.AddSingleton<TaskVectors>().AddSingleton<Timelines>().AddSingleton<JobInputs>().AddSingleton<JobRepeats>();
+        services.AddSingleton<TaskVectors>().AddSingleton<Timelines>().AddSingleton<TaskSums>().AddSingleton<JobGraphs>().AddSingleton<JobInputs>().AddSingleton<JobRepeats>();
         services.AddSingleton<Projects.AnalysisJobs>().AddSingleton<Projects.AnalysisStore>();
         services.AddSingleton<TaskQueue>().AddSingleton<Claims>().AddSingleton<AttemptSpecs>().AddSingleton<WorkerSessions>();
         services.AddSingleton<AffinitySlots>().AddSingleton<WorkerDirectory>().AddSingleton<FormLogs>().AddSingleton<FormWorkers>().AddSingleton<RunReader>();

@@ -20,3 +20,27 @@ public sealed record HubOutput(string Name, long Size, DateTimeOffset? ModifiedA
 
 /// <summary>The job that another became.</summary>
 public sealed record HubRunAgain(string Id);
+
+/// <summary>What belongs to a job and what waits for what. <paramref name="Hidden"/>: jobs of projects that the caller may not see; <paramref name="More"/>: there is more than is told.</summary>
+public sealed record HubGraph(IReadOnlyList<HubGraphNode> Nodes, IReadOnlyList<HubGraphEdge> Edges, int Hidden, bool More);
+
+/// <summary>A job, or a phase of one. <paramref name="Kind"/>: Job, Group, Input, Map, Shuffle, Reduce, Output, Command or Analysis; <paramref name="Parent"/>: the key of the group it is in.</summary>
+/// <param name="Job">The id of the job that it is.</param>
+/// <param name="Tasks">Tasks of a phase, jobs of a group.</param>
+public sealed record HubGraphNode(
+    string Key, string Kind, string State, string? Title = null, string? Job = null, long? Number = null, string? Parent = null, HubLeafCounts? Tasks = null, long? Bytes = null, long? Records = null);
+
+/// <summary><paramref name="To"/> waits for <paramref name="From"/>: keys of nodes.</summary>
+public sealed record HubGraphEdge(string From, string To);
+
+/// <summary>A number a task in task order, two bytes each, little-endian, as base64. Of workers 0 is none and n the n-th of <paramref name="Names"/>.</summary>
+public sealed record HubTaskVector(IReadOnlyList<string> Names, byte[] Tasks);
+
+/// <summary>How long tasks took that have ended. <paramref name="Longest"/>: the one that took longest.</summary>
+public sealed record HubTaskTimes(int Ended, double? MeanSeconds, string? Longest, double? LongestSeconds);
+
+/// <summary>Bytes of map output by reduce. They are of <paramref name="Maps"/> of <paramref name="MapsTotal"/> maps.</summary>
+public sealed record HubPartitions(int Maps, int MapsTotal, IReadOnlyList<HubPartition> Items);
+
+/// <summary>One of them, in the order of their numbers. <paramref name="Records"/> and <paramref name="Groups"/> (keys) when its reduce has succeeded.</summary>
+public sealed record HubPartition(long Bytes, long? Records, long? Groups);

@@ -22,11 +22,13 @@ internal static class JobDetailEndpoints
         jobs.MapGet("/{id}/tasks", TasksAsync).ProducesProblem(400).ProducesProblem(404).WithQuery("state", "One or several, with commas.").WithQuery("kind", "Map, Reduce, Command or Analysis.")
             .WithQuery("from", "With kind: from this index.").WithQuery("to", "With kind: to this index, which is in it.").WithQuery("limit", "To 500 (50).").WithQuery("after", "The last page's next.")
             .WithSummary("A job's tasks in order.");
-        jobs.MapGet("/{id}/tasks/states", StatesAsync).Produces(200, contentType: "application/octet-stream").ProducesProblem(404)
-            .WithSummary("The states of all tasks in order, a byte each; JobHub-Phases says of which kinds they are.");
+        jobs.MapGet("/{id}/tasks/states", StatesAsync).Produces(200, contentType: "application/octet-stream").Produces(304).ProducesProblem(404)
+            .WithSummary("The states of all tasks in order, a byte each; JobHub-Phases says of which kinds they are. With If-None-Match nothing is sent that has not changed.");
         jobs.MapGet("/{id}/timeline", TimelineAsync).ProducesProblem(400).ProducesProblem(404).WithQuery("limit", "To 2000 (500).").WithSummary("The newest attempts by their end, those that run first.");
         jobs.MapPost("/{id}/run-again", RunAgainAsync).Produces<HubRunAgain>(201).ProducesProblem(404).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Submits the same job once more. With an Idempotency-Key a resend within 24 hours answers the first.");
+        jobs.MapJobGraph();
+        jobs.MapJobSums();
         jobs.MapJobData();
     }
 
@@ -62,8 +64,8 @@ internal static class JobDetailEndpoints
     {
         if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job || await vectors.ReadAsync(job, ct) is not { } vector) return HubEndpoints.Unknown();
         context.Response.Headers[PhasesHeader] = string.Join(',', vector.Phases.Select(static phase => $"{phase.Kind}={phase.Count}"));
-        context.Response.Headers.CacheControl = "private, no-store";
-        return TypedResults.Bytes(vector.Squares, "application/octet-stream");
+        context.Response.Headers.CacheControl = "private, no-cache";
+        return TypedResults.Bytes(vector.Squares, "application/octet-stream", entityTag: new($"\"{Convert.ToHexStringLower(SHA256.HashData(vector.Squares).AsSpan(0, 12))}\""));
     }
 
     private static async Task<Results<Ok<HubTimeline>, ProblemResult>> TimelineAsync(HttpContext context, JobReader reader, Timelines timelines, CancellationToken ct)
