@@ -58,7 +58,7 @@ public sealed class TokenPageTests(RealHub hub) : IClassFixture<RealHub>, IAsync
         Assert.StartsWith("jh_", token, StringComparison.Ordinal);
         using var program = hub.Client(token);
         Assert.Equal(HttpStatusCode.OK, (await program.GetAsync("/hub/v1/me")).StatusCode);
-        await Assertions.Expect(page.Locator("tbody th bdi").First).ToHaveTextAsync("pipeline <b>");
+        await Assertions.Expect(page.Locator("tbody bdi").First).ToHaveTextAsync("pipeline <b>");
         await open.ShootAsync("tokens-light");
 
         await open.GoAsync("/tokens");

@@ -30,7 +30,12 @@ public class WebhooksPageTests(Dashboard dashboard)
         await onOff.ClickAsync();
         await Assertions.Expect(onOff).ToHaveAttributeAsync("aria-checked", "false");
         await page.GetByRole(AriaRole.Button, new() { Name = $"Delete {address}" }).ClickAsync();
-        await page.GetByText("Delete it and its messages").ClickAsync();
+        await Assertions.Expect(page.GetByRole(AriaRole.Alertdialog)).ToContainTextAsync("is told nothing more");
+        await open.ShootAsync("webhooks-delete-light");
+        await page.Keyboard.PressAsync("Escape");
+        await Assertions.Expect(page.GetByRole(AriaRole.Alertdialog)).ToHaveCountAsync(0);
+        await page.GetByRole(AriaRole.Button, new() { Name = $"Delete {address}" }).PressAsync("Space");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Delete it and its messages" }).ClickAsync();
         await Assertions.Expect(onOff).ToHaveCountAsync(0);
         open.AssertQuiet();
     }
