@@ -54,5 +54,6 @@ public sealed class Dashboard : IAsyncLifetime
     /// <summary>A visitor with cookies and storage of his own.</summary>
     /// <param name="phone">A telephone's width.</param>
     /// <param name="dark">The system's wish.</param>
-    public Task<OpenPage> OpenAsync(string path, bool phone = false, bool dark = false) => OpenPage.OpenAsync(browser, new Uri(Hub.Dashboard, path), phone, dark);
+    /// <param name="more">What else is special about his browser.</param>
+    public Task<OpenPage> OpenAsync(string path, bool phone = false, bool dark = false, Action<BrowserNewContextOptions>? more = null) => OpenPage.OpenAsync(browser, new Uri(Hub.Dashboard, path), phone, dark, more);
 }

@@ -25,12 +25,14 @@ public sealed class OpenPage : IAsyncDisposable
     /// <summary>Errors of scripts and what the page's own rules refused.</summary>
     public IReadOnlyList<string> Complaints => [.. complaints];
 
-    public static async Task<OpenPage> OpenAsync(IBrowser browser, Uri address, bool phone = false, bool dark = false)
+    public static async Task<OpenPage> OpenAsync(IBrowser browser, Uri address, bool phone = false, bool dark = false, Action<BrowserNewContextOptions>? more = null)
     {
-        var visitor = await browser.NewContextAsync(new()
+        var options = new BrowserNewContextOptions
         {
             ViewportSize = phone ? new() { Width = 390, Height = 844 } : new() { Width = 1440, Height = 900 }, ColorScheme = dark ? ColorScheme.Dark : ColorScheme.Light, AcceptDownloads = true,
-        });
+        };
+        more?.Invoke(options);
+        var visitor = await browser.NewContextAsync(options);
         visitor.SetDefaultTimeout(30_000);
         var opened = new OpenPage(visitor, await visitor.NewPageAsync());
         await opened.GoAsync(address.ToString());
