@@ -143,15 +143,16 @@ public sealed class JobReader(NpgsqlDataSource database)
         await using var command = database.CreateCommand("""
             SELECT i.id, coalesce(t.state, l.state), coalesce(t.attempt, l.attempt, 0), coalesce(ts.worker, s.worker), coalesce(t.started_at, l.leased_at), t.ended_at,
                    l.not_before, coalesce(t.error, last.error)::text, coalesce(l.progress, 0), inp.path, inp.size, inp.first_task
-            FROM (SELECT id FROM task WHERE id > $1 AND id < $2 AND ($6::smallint[] IS NULL OR state = ANY ($6))
-                  UNION SELECT task_id FROM live WHERE task_id > $1 AND task_id < $2 AND ($6::smallint[] IS NULL OR state = ANY ($6))) i
+            FROM ((SELECT id FROM task WHERE id > $1 AND id < $2 AND ($6::smallint[] IS NULL OR state = ANY ($6)) ORDER BY id LIMIT $7)
+                  UNION
+                  (SELECT DISTINCT task_id FROM live q WHERE task_id > $1 AND task_id < $2 AND ($6::smallint[] IS NULL OR state = ANY ($6))
+                   AND NOT EXISTS (SELECT FROM task WHERE id = q.task_id) AND NOT EXISTS (SELECT FROM live o WHERE o.task_id = q.task_id AND o.state > q.state) ORDER BY task_id LIMIT $7)) i
             LEFT JOIN task t ON t.id = i.id
             LEFT JOIN LATERAL (SELECT * FROM live WHERE task_id = i.id AND t.id IS NULL ORDER BY state DESC, speculative LIMIT 1) l ON true
             LEFT JOIN worker_session s ON s.id = l.session_id
             LEFT JOIN LATERAL (SELECT session_id, error FROM attempt WHERE task_id = i.id ORDER BY number = t.attempt DESC NULLS LAST, number DESC LIMIT 1) last ON true
             LEFT JOIN worker_session ts ON ts.id = last.session_id AND t.id IS NOT NULL
             LEFT JOIN LATERAL (SELECT path, size, first_task FROM job_input WHERE job = $3 AND first_task <= i.id - $4 AND i.id - $4 < $5 ORDER BY first_task DESC LIMIT 1) inp ON true
-            WHERE ($6::smallint[] IS NULL OR coalesce(t.state, l.state) = ANY ($6))
             ORDER BY i.id LIMIT $7
             """);
         var after = filter.After is { } a ? layout.IdOf(a.Kind, a.Index) ?? layout.First - 1 : layout.First - 1;
