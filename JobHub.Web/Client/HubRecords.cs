@@ -4,7 +4,7 @@ namespace JobHub.Web.Client;
 public sealed record HubPage<T>(IReadOnlyList<T> Items, string? Next);
 
 /// <summary>A job, as GET /hub/v1/jobs says it.</summary>
-public sealed record HubJob
+public record HubJob
 {
     public required string Id { get; init; }
     public required long Number { get; init; }
@@ -12,7 +12,7 @@ public sealed record HubJob
     public string Family { get; init; } = "";
     public string? Title { get; init; }
     public string? User { get; init; }
-    public string? Project { get; init; }
+    public string Project { get; init; } = "";
     public Dictionary<string, string> Labels { get; init; } = [];
     public int Priority { get; init; }
     public string State { get; init; } = "";

@@ -1,13 +1,19 @@
-// The task squares of a job: one canvas, a byte a task. Marks are drawn once a theme and size, and copied from there.
-const codes = ["blocked", "ready", "backoff", "leased", "running", "straggler", "paused", "succeeded", "failed", "timedout", "outofmemory", "canceled", "skipped", "lost"];
+// The task squares of a job: one canvas, a byte a task. In task order, or grouped by state, worker or attempts; in task order a range is brushed.
+import { codes, marks, style } from "./marks.js";
+
 const words = ["Blocked", "Ready", "Waits for its next attempt", "Leased", "Running", "Running, two attempts", "Paused", "Succeeded", "Failed", "Timed out", "Out of memory", "Canceled", "Skipped", "Lost"];
+const mostGroups = 40;
 const grids = new WeakMap();
 
-export function show(box, page, phases, bytes) {
+// grouping: null in task order, else { by, names, values }: names of the groups, and which one each task is in, as base64 of two bytes a task.
+export function show(box, page, phases, bytes, grouping, brush) {
   let grid = grids.get(box);
   if (!grid) grids.set(box, grid = new Grid(box, page));
-  grid.set(phases, bytes);
+  grid.set(phases, bytes, grouping, brush);
 }
+
+// Only what has changed: indexes as four bytes each, and a byte for each of them.
+export function change(box, indexes, values) { grids.get(box)?.change(new Uint32Array(indexes.slice().buffer), values); }
 
 export function drop(box) { grids.get(box)?.drop(); }
 
@@ -15,18 +21,21 @@ class Grid {
   constructor(box, page) {
     this.box = box;
     this.page = page;
-    this.canvas = box.querySelector("canvas");
+    [this.canvas, this.over] = box.querySelectorAll("canvas");
     this.tip = box.querySelector(".tip");
     this.draw = this.draw.bind(this);
     this.theme = () => { this.atlas = null; this.later(); };
     addEventListener("jobhub:theme", this.theme);
     this.sizes = new ResizeObserver(() => this.later());
     this.sizes.observe(box);
-    this.canvas.addEventListener("pointermove", e => this.hover(this.at(e)));
+    this.canvas.addEventListener("pointerdown", e => this.down(e));
+    this.canvas.addEventListener("pointermove", e => this.move(e));
+    this.canvas.addEventListener("pointerup", e => this.up(e));
+    this.canvas.addEventListener("pointercancel", () => this.pressed = null);
     this.canvas.addEventListener("pointerleave", () => this.hover(-1));
-    this.canvas.addEventListener("click", e => { const i = this.at(e); if (i >= 0) this.open(i); });
     this.canvas.addEventListener("keydown", e => this.key(e));
-    this.canvas.addEventListener("blur", () => this.hover(-1));
+    this.canvas.addEventListener("keyup", e => { if (e.key === "Shift") this.tell(); });
+    this.canvas.addEventListener("blur", () => { this.hover(-1); this.tell(); });
     this.on = -1;
   }
 
@@ -36,19 +45,48 @@ class Grid {
     grids.delete(this.box);
   }
 
-  set(phases, bytes) {
+  set(phases, bytes, grouping, brush) {
     this.phases = phases;
-    // Same shape: only what has changed is drawn.
-    if (this.bytes?.length === bytes.length && this.atlas) {
-      const before = this.bytes;
-      this.bytes = bytes;
-      for (let i = 0; i < bytes.length; i++) if (bytes[i] !== before[i]) this.square(i);
+    this.bytes = bytes;
+    this.by = grouping?.by ?? "order";
+    this.group(grouping);
+    this.range = this.rangeOf(brush);
+    this.later();
+  }
+
+  change(indexes, values) {
+    indexes.forEach((index, n) => this.bytes[index] = values[n]);
+    if (this.by === "order" && this.atlas && !this.waits) {
+      for (const index of indexes) this.square(index);
       if (this.on >= 0) this.mark(this.on);
-      this.canvas.dataset.drawn = bytes.length;
     } else {
-      this.bytes = bytes;
+      if (this.by === "state") this.group({ by: "state" });
       this.later();
     }
+  }
+
+  // Places are in the order of drawing; without a grouping that is the order of tasks.
+  group(grouping) {
+    this.order = null;
+    if (this.by === "order") { this.groups = this.phases.map(phase => ({ name: phase.kind, count: phase.count })); return; }
+    const values = this.by === "state" ? this.bytes : pairs(grouping.values);
+    const counts = new Map();
+    for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+    const name = value => this.by === "state" ? words[value] : this.by === "attempts" ? value === 0 ? "Not run yet" : value === 1 ? "One attempt" : `${value} attempts` : value === 0 ? "No worker" : grouping.names[value - 1];
+    // By state and attempts in their order, workers by name; of too many the smallest are one group.
+    let keys = [...counts.keys()].sort((a, b) => (a === 0) - (b === 0) || a - b);
+    if (this.by === "attempts") keys.reverse();
+    const kept = new Set(keys.length <= mostGroups ? keys : [...keys].sort((a, b) => counts.get(b) - counts.get(a)).slice(0, mostGroups - 1));
+    const rest = keys.filter(key => !kept.has(key));
+    keys = keys.filter(key => kept.has(key));
+    this.groups = keys.map(key => ({ name: name(key), count: counts.get(key) }));
+    if (rest.length) this.groups.push({ name: `${rest.length.toLocaleString("en")} others`, count: rest.reduce((sum, key) => sum + counts.get(key), 0) });
+    const next = new Map();
+    let at = 0;
+    for (const key of keys) { next.set(key, at); at += counts.get(key); }
+    let others = at;
+    this.order = new Uint32Array(values.length);
+    values.forEach((value, task) => { const place = next.get(value); if (place === undefined) this.order[others++] = task; else { this.order[place] = task; next.set(value, place + 1); } });
   }
 
   later() {
@@ -58,18 +96,18 @@ class Grid {
 
   // 12 px squares as long as they fit in about 320 px, then smaller, down to 3 px.
   layout(width) {
-    const total = this.bytes.length;
+    const total = this.bytes.length, most = Math.max(320, this.groups.length * 40);
     for (const size of [12, 10, 8, 6, 5, 4, 3]) {
       const step = size + (size > 8 ? 2 : 1);
       const columns = Math.max(1, Math.floor((width + step - size) / step));
-      const rows = this.phases.reduce((sum, phase) => sum + Math.ceil(phase.count / columns), 0);
-      if (rows * step <= 320 || size === 3) { Object.assign(this, { size, step, columns }); break; }
+      const rows = this.groups.reduce((sum, group) => sum + Math.ceil(group.count / columns), 0);
+      if (rows * step <= most || size === 3) { Object.assign(this, { size, step, columns }); break; }
     }
     let top = 0, first = 0;
-    this.bands = this.phases.map(phase => {
-      const band = { ...phase, first, top: top + 18 };
-      top = band.top + Math.ceil(phase.count / this.columns) * this.step + 6;
-      first += phase.count;
+    this.bands = this.groups.map(group => {
+      const band = { ...group, first, top: top + 18 };
+      top = band.top + Math.ceil(group.count / this.columns) * this.step + 6;
+      first += group.count;
       return band;
     });
     return total ? top : 0;
@@ -79,22 +117,25 @@ class Grid {
     const width = this.box.clientWidth;
     if (!width) return;
     const height = this.layout(width), scale = window.devicePixelRatio || 1;
-    this.canvas.width = width * scale;
-    this.canvas.height = height * scale;
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
+    for (const canvas of [this.canvas, this.over]) {
+      canvas.width = width * scale;
+      canvas.height = height * scale;
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+      canvas.getContext("2d").scale(scale, scale);
+    }
     this.g = this.canvas.getContext("2d");
-    this.g.scale(scale, scale);
     this.atlas = marks(this.size, scale);
     this.g.fillStyle = style("--ink-2");
     this.g.font = `12px ${style("--sans")}`;
     this.g.textBaseline = "top";
     for (const band of this.bands) {
-      this.g.fillText(`${band.kind}, ${band.count.toLocaleString("en")}`, 0, band.top - 16);
+      this.g.fillText(`${band.name}, ${band.count.toLocaleString("en")}`, 0, band.top - 16);
       for (let i = 0; i < band.count; i++) this.square(band.first + i, band);
     }
-    this.canvas.dataset.drawn = this.bytes.length;
+    Object.assign(this.canvas.dataset, { drawn: this.bytes.length, by: this.by, groups: this.bands.length });
     if (this.on >= 0) this.mark(this.on);
+    this.outline();
   }
 
   band(i) { return this.bands.find(band => i < band.first + band.count); }
@@ -104,10 +145,12 @@ class Grid {
     return [n % this.columns * this.step, band.top + Math.floor(n / this.columns) * this.step];
   }
 
+  task(i) { return this.order ? this.order[i] : i; }
+
   square(i, band) {
     const [x, y] = this.place(i, band), { size } = this, scale = this.atlas.scale;
     this.g.clearRect(x - 1, y - 1, size + 2, size + 2);
-    this.g.drawImage(this.atlas.image, Math.min(this.bytes[i], codes.length - 1) * size * scale, 0, size * scale, size * scale, x, y, size, size);
+    this.g.drawImage(this.atlas.image, Math.min(this.bytes[this.task(i)], codes.length - 1) * size * scale, 0, size * scale, size * scale, x, y, size, size);
   }
 
   mark(i) {
@@ -115,6 +158,80 @@ class Grid {
     this.g.strokeStyle = style("--ink");
     this.g.lineWidth = 1.5;
     this.g.strokeRect(x - .25, y - .25, this.size + .5, this.size + .5);
+  }
+
+  // Around what is brushed: from a square to another over whole rows.
+  outline() {
+    const g = this.over.getContext("2d");
+    g.clearRect(0, 0, this.over.width, this.over.height);
+    this.over.dataset.brush = this.range ? this.text() : "";
+    if (!this.range || this.by !== "order") return;
+    const { step, columns, range: { from, to } } = this, half = (step - this.size) / 2;
+    const [x1, y1] = this.place(from), [x2, y2] = this.place(to);
+    const [left, right, wide] = [x1 - half, x2 + this.size + half, columns * step - half], [top, bottom] = [y1 - half, y2 + this.size + half];
+    const points = y1 === y2 ? [[left, top], [right, top], [right, bottom], [left, bottom]]
+      : [[left, top], [wide, top], [wide, bottom - step], [right, bottom - step], [right, bottom], [0, bottom], [0, top + step], [left, top + step]];
+    g.beginPath();
+    points.forEach(([x, y], n) => n ? g.lineTo(x, y) : g.moveTo(x, y));
+    g.closePath();
+    g.globalAlpha = .12;
+    g.fillStyle = style("--accent");
+    g.fill();
+    g.globalAlpha = 1;
+    g.strokeStyle = style("--accent");
+    g.setLineDash([3, 2]);
+    g.stroke();
+    g.setLineDash([]);
+  }
+
+  rangeOf(text) {
+    const parts = /^([a-z])-(\d+)\.\.\1-(\d+)$/.exec(text ?? "");
+    let first = 0;
+    for (const phase of this.phases) {
+      if (parts && phase.kind[0].toLowerCase() === parts[1]) {
+        const [from, to] = [+parts[2], Math.min(+parts[3], phase.count - 1)];
+        return from <= to ? { from: first + from, to: first + to } : null;
+      }
+      first += phase.count;
+    }
+    return null;
+  }
+
+  text() { return `${this.name(this.range.from)}..${this.name(this.range.to)}`; }
+
+  // From one square to another of its phase.
+  brush(anchor, i) {
+    const band = this.band(anchor), end = Math.max(band.first, Math.min(band.first + band.count - 1, i));
+    this.range = { from: Math.min(anchor, end), to: Math.max(anchor, end) };
+    this.untold = true;
+    this.outline();
+  }
+
+  tell() {
+    if (!this.untold) return;
+    this.untold = false;
+    this.page.invokeMethodAsync("Brush", this.range ? this.text() : null);
+  }
+
+  down(e) {
+    if (e.button !== 0 || !this.bands) return;
+    this.pressed = { i: this.at(e), x: e.clientX, y: e.clientY, brushes: false };
+  }
+
+  move(e) {
+    const i = this.at(e), from = this.pressed;
+    if (from && from.i >= 0 && this.by === "order" && e.pointerType !== "touch" && (from.brushes || Math.hypot(e.clientX - from.x, e.clientY - from.y) > 5)) {
+      if (!from.brushes) { from.brushes = true; this.canvas.setPointerCapture(e.pointerId); this.hover(-1); }
+      const near = i >= 0 ? i : this.near(e);
+      if (near >= 0) this.brush(from.i, near);
+    } else this.hover(i);
+  }
+
+  up(e) {
+    const from = this.pressed, i = this.at(e);
+    this.pressed = null;
+    if (from?.brushes) this.tell();
+    else if (from && i >= 0 && i === from.i) this.open(i);
   }
 
   at(e) {
@@ -127,9 +244,20 @@ class Grid {
     return -1;
   }
 
+  // The nearest square of a place outside of all.
+  near(e) {
+    const box = this.canvas.getBoundingClientRect(), band = this.band(this.pressed.i);
+    const x = Math.max(0, Math.min(this.columns - 1, Math.floor((e.clientX - box.left) / this.step))), row = Math.max(0, Math.floor((e.clientY - box.top - band.top) / this.step));
+    return band.first + Math.min(band.count - 1, row * this.columns + x);
+  }
+
   name(i) {
-    const band = this.band(i);
-    return `${band.kind[0].toLowerCase()}-${i - band.first}`;
+    let n = this.task(i);
+    for (const phase of this.phases) {
+      if (n < phase.count) return `${phase.kind[0].toLowerCase()}-${n}`;
+      n -= phase.count;
+    }
+    return "";
   }
 
   hover(i) {
@@ -141,7 +269,7 @@ class Grid {
     if (i < 0) return;
     this.mark(i);
     const [x, y] = this.place(i);
-    this.tip.replaceChildren(bold(this.name(i)), ` ${words[this.bytes[i]] ?? ""}`);
+    this.tip.replaceChildren(bold(this.name(i)), ` ${words[this.bytes[this.task(i)]] ?? ""}`);
     const wide = this.tip.offsetWidth;
     this.tip.style.left = `${Math.max(0, Math.min(x, this.box.clientWidth - wide))}px`;
     this.tip.style.top = `${y > 44 ? y - 42 : y + this.size + 8}px`;
@@ -151,53 +279,27 @@ class Grid {
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.columns, ArrowUp: -this.columns }[e.key];
     if (by) {
       e.preventDefault();
-      this.hover(Math.max(0, Math.min(this.bytes.length - 1, this.on < 0 ? 0 : this.on + by)));
+      const from = Math.max(0, this.on), to = Math.max(0, Math.min(this.bytes.length - 1, this.on < 0 ? 0 : this.on + by));
+      if (e.shiftKey && this.by === "order") this.brush(this.anchor ??= from, to);
+      else this.anchor = null;
+      this.hover(to);
     } else if (e.key === "Enter" && this.on >= 0) {
       e.preventDefault();
       this.open(this.on);
-    }
+    } else if (e.key === "Escape") this.anchor = null;
   }
 
   open(i) { this.page.invokeMethodAsync("OpenTask", this.name(i)); }
+}
+
+function pairs(base64) {
+  const text = atob(base64), values = new Uint16Array(text.length / 2);
+  for (let i = 0; i < values.length; i++) values[i] = text.charCodeAt(2 * i) | text.charCodeAt(2 * i + 1) << 8;
+  return values;
 }
 
 function bold(text) {
   const b = document.createElement("b");
   b.textContent = text;
   return b;
-}
-
-function style(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
-
-// One row of marks: what each state looks like, as in icons.svg; below 8 px the fill alone.
-function marks(size, scale) {
-  const image = document.createElement("canvas");
-  image.width = codes.length * size * scale;
-  image.height = size * scale;
-  const g = image.getContext("2d");
-  const [live, bad, rest, hold, lost, surface] = ["--live-fill", "--bad-fill", "--rest-fill", "--hold-fill", "--lost-fill", "--surface"].map(style);
-  codes.forEach((code, n) => {
-    g.setTransform(size * scale / 12, 0, 0, size * scale / 12, n * size * scale, 0);
-    const small = size < 8;
-    const fill = colour => { g.fillStyle = colour; g.fillRect(0, 0, 12, 12); };
-    const edge = (colour, dash = []) => { if (small) { fill(colour); return; } g.setLineDash(dash); g.strokeStyle = colour; g.lineWidth = 1.5; g.strokeRect(.75, .75, 10.5, 10.5); g.setLineDash([]); };
-    const line = (colour, wide, ...points) => { if (small) return; g.strokeStyle = colour; g.lineWidth = wide; g.beginPath(); points.forEach(([x, y], i) => i ? g.lineTo(x, y) : g.moveTo(x, y)); g.stroke(); };
-    switch (code) {
-      case "succeeded": fill(style("--good-soft")); break;
-      case "blocked": g.fillStyle = rest; g.fillRect(4, 4, 4, 4); break;
-      case "ready": if (small) { g.fillStyle = style("--line-strong"); g.fillRect(0, 0, 12, 12); } else edge(rest); break;
-      case "backoff": edge(bad); line(bad, 1.3, [6, 3], [6, 6], [8, 7.4]); break;
-      case "leased": edge(live); if (!small) { g.fillStyle = live; g.fillRect(4.5, 4.5, 3, 3); } break;
-      case "running": if (!small) fill(style("--live-wash")); edge(live); if (!small) { g.fillStyle = live; g.beginPath(); g.moveTo(4, 3); g.lineTo(4, 9); g.lineTo(9, 6); g.fill(); } break;
-      case "straggler": fill(live); line(surface, 1.4, [3.4, 3], [3.4, 9]); if (!small) { g.fillStyle = surface; g.beginPath(); g.moveTo(5.6, 3); g.lineTo(5.6, 9); g.lineTo(10, 6); g.fill(); } break;
-      case "paused": edge(hold); line(hold, 1.6, [4.3, 3.5], [4.3, 8.5]); line(hold, 1.6, [7.7, 3.5], [7.7, 8.5]); break;
-      case "failed": fill(bad); line(surface, 1.6, [3.4, 3.4], [8.6, 8.6]); line(surface, 1.6, [8.6, 3.4], [3.4, 8.6]); break;
-      case "timedout": fill(bad); line(surface, 1.5, [6, 3], [6, 6.3], [8.2, 7.6]); break;
-      case "outofmemory": fill(bad); line(surface, 1.5, [3.5, 9], [3.5, 6.5]); line(surface, 1.5, [6, 9], [6, 4.8]); line(surface, 1.5, [8.5, 9], [8.5, 3]); break;
-      case "canceled": edge(rest); line(rest, 1.25, [2, 10], [10, 2]); break;
-      case "skipped": g.fillStyle = rest; g.fillRect(2, 5, 8, 2); break;
-      case "lost": edge(lost, [2.6, 2]); break;
-    }
-  });
-  return { image, scale };
 }

@@ -29,14 +29,14 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("Succeeded", Patiently);
         await Assertions.Expect(page.Locator(".ph").First).ToContainTextAsync("24/24");
         await Assertions.Expect(page.Locator(".legend").First).ToContainTextAsync("Succeeded 26");
-        await Assertions.Expect(page.Locator("canvas")).ToHaveAttributeAsync("aria-label", new Regex("^26 tasks: 26 succeeded"));
-        await Assertions.Expect(page.Locator(".timeline .lane a").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator(".task-grid canvas[role=img]")).ToHaveAttributeAsync("aria-label", new Regex("^26 tasks: 26 succeeded"));
+        await Assertions.Expect(page.Locator(".timeline svg a.run").First).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("table.cnt tbody tr").First).ToBeVisibleAsync();
         await open.ShootAsync("job-light");
 
-        await page.Locator("canvas").HoverAsync(new() { Position = new() { X = 20, Y = 24 } });
+        await page.Locator(".task-grid canvas[role=img]").HoverAsync(new() { Position = new() { X = 20, Y = 24 } });
         await Assertions.Expect(page.Locator(".task-grid .tip")).ToHaveTextAsync("m-1 Succeeded");
-        await page.Locator("canvas").ClickAsync(new() { Position = new() { X = 20, Y = 24 } });
+        await page.Locator(".task-grid canvas[role=img]").ClickAsync(new() { Position = new() { X = 20, Y = 24 } });
         await Assertions.Expect(page).ToHaveURLAsync(new Regex("tab=tasks&task=m-1$"), new() { Timeout = 60_000 });
         await Assertions.Expect(page.Locator(".attempt")).ToContainTextAsync("attempt 1");
         await Assertions.Expect(page.Locator("tr.sel")).ToContainTextAsync("m-1");
@@ -91,7 +91,7 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await open.ShootAsync("job-failed-light");
         await page.Locator(".why.failed").GetByRole(AriaRole.Link, new() { Name = "c-0" }).ClickAsync();
         await Assertions.Expect(page.Locator(".attempt")).ToContainTextAsync("Exit code");
-        await Assertions.Expect(page.Locator(".attempt").GetByRole(AriaRole.Link)).ToHaveAttributeAsync("href", $"/jobs/{id}/log?task=c-0&attempt=1");
+        await Assertions.Expect(page.Locator(".attempt").GetByRole(AriaRole.Link)).ToHaveAttributeAsync("href", $"/jobs/{id}?tab=log&task=c-0&attempt=1");
         await page.GetByRole(AriaRole.Button, new() { Name = "Run again" }).ClickAsync();
         await Assertions.Expect(page).ToHaveURLAsync(new Regex($"/jobs/(?!{id})[0-9a-f-]{{36}}$"), new() { Timeout = 60_000 });
         await Assertions.Expect(page.Locator("#state")).ToHaveTextAsync("Failed", Patiently);
@@ -145,7 +145,7 @@ public sealed class JobPageTests(Dashboard dashboard) : IDisposable
         await using var open = await dashboard.OpenAsync($"/jobs/{id}");
         await Assertions.Expect(open.Page.Locator("canvas[data-drawn='100000']")).ToBeVisibleAsync(new() { Timeout = 60_000 });
         await Assertions.Expect(open.Page.Locator(".legend").First).ToContainTextAsync("Failed 102");
-        var (x, y) = await open.Page.Locator("canvas").EvaluateAsync<int[]>("c => [c.clientWidth, c.clientHeight]") is [var w, var h] ? (w, h) : (0, 0);
+        var (x, y) = await open.Page.Locator(".task-grid canvas[role=img]").EvaluateAsync<int[]>("c => [c.clientWidth, c.clientHeight]") is [var w, var h] ? (w, h) : (0, 0);
         Assert.InRange(x, 300, 1400);
         Assert.InRange(y, 300, 4000);
         await open.ShootAsync("job-large-light");

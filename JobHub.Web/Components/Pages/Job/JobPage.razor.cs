@@ -8,12 +8,18 @@ namespace JobHub.Web.Components.Pages.Job;
 /// <summary>One job: how far it is, what holds it, who is slow.</summary>
 public partial class JobPage
 {
-    private const int BarsShown = 300;
+    private const int BarsShown = 500;
+    private static readonly TimeSpan PartitionsEvery = TimeSpan.FromSeconds(10);
 
     private JobDetail? job;
     private TaskStates? states;
     private JobExplained? explained;
     private JobTimeline? timeline;
+    private JobPartitions? partitions;
+    private JobTaskVector? vector;
+    private JobTaskTimes? times;
+    private TaskRange? range;
+    private (string Id, bool Ended, DateTimeOffset At) partitionsOf;
     private HubPage<HubJob>? children;
     private HubPage<JobTask>? tasks;
     private JobAttempt[]? attempts;
@@ -30,23 +36,39 @@ public partial class JobPage
 
     [SupplyParameterFromQuery] private string? After { get; set; }
 
+    [SupplyParameterFromQuery] private string? Group { get; set; }
+
+    [SupplyParameterFromQuery] private string? Brush { get; set; }
+
+    [SupplyParameterFromQuery] private int? Attempt { get; set; }
+
+    [SupplyParameterFromQuery] private long? At { get; set; }
+
     [SupplyParameterFromQuery(Name = "task")] private string? TaskName { get; set; }
 
     [SupplyParameterFromQuery(Name = "name")] private string? OutputName { get; set; }
 
     [Inject] private HubJobDetail Hub { get; set; } = default!;
 
-    private string Current => Tabs.Any(tab => tab.Name == Tab) ? Tab! : "summary";
+    private string Current => Tabs.Any(tab => tab.Name == Tab) ? Tab! : Tabs[0].Name;
 
     private string Title => job?.Title is { Length: > 0 } title ? title : $"{FamilyWord} job";
 
     private string FamilyWord => job?.Family switch { "Commands" => "Command", "Projects" => "Analysis", "Farm" => "Farm job", { } family => family, _ => "" };
 
-    private IReadOnlyList<(string Name, string Word, long? Count)> Tabs =>
-    [
-        ("summary", "Summary", null), ("tasks", "Tasks", job?.Tasks.Total), ("io", "Inputs and outputs", null), ("log", "Log", null), ("events", "Events", null),
-        .. job?.Family is "MapReduce" or "Commands" or "Farm" ? new (string, string, long?)[] { ("programs", job.Family is "MapReduce" ? "Programs" : "Command", null) } : [],
-    ];
+    private IReadOnlyList<(string Name, string Word, long? Count)> Tabs => job switch
+    {
+        { IsGroup: true } => [("jobs", "Jobs", null), ("graph", "Graph", null), ("events", "Events", null)],
+        _ =>
+        [
+            ("summary", "Summary", null), ("tasks", "Tasks", job?.Tasks.Total), .. job?.Family is "MapReduce" or "Farm" ? new (string, string, long?)[] { ("graph", "Graph", null) } : [],
+            ("io", "Inputs and outputs", null), ("log", "Log", null), ("events", "Events", null),
+            .. job?.Family is "MapReduce" or "Commands" or "Farm" ? new (string, string, long?)[] { ("programs", job.Family is "MapReduce" ? "Programs" : "Command", null) } : [],
+        ],
+    };
+
+    /// <summary>What has phases to show: tasks by kind, or a group's jobs.</summary>
+    private IReadOnlyList<Phase> Parts => job is { IsGroup: true, Leaves: { Total: > 0 } leaves } ? [Phase.Of(leaves)] : job is { IsGroup: false } && states is not null ? Phases.Of(states) : [];
 
     /// <summary>About how long it goes on, once enough of it has ended to say so.</summary>
     private TimeSpan? Left => job is { State: "Running", StartedAt: { } start, Progress: > 0 and < 1 } one && (one.Progress >= 0.1 || now - start > TimeSpan.FromSeconds(30))
@@ -65,23 +87,24 @@ public partial class JobPage
     {
         now = Clock.GetUtcNow();
         // All that a page shows is asked for at once: each answer is independent of the others.
-        var (one, squares, waits) = (Hub.JobAsync(Id, ct), Hub.StatesAsync(Id, ct), Hub.ExplainAsync(Id, ct));
+        var (one, squares, waits) = (Hub.JobAsync(Id, ct), Hub.StatesAsync(Id, states, ct), Hub.ExplainAsync(Id, ct));
         await Task.WhenAll(one, squares, waits);
         (job, states, explained) = (await one, await squares, await waits);
-        if (job is { IsGroup: true }) children = await Hub.ChildrenAsync(Id, After, ct);
-        else if (job is not null)
-        {
-            if (!Loaded) ShowNow();
-            await LoadTabAsync(ct);
-        }
+        if (job is null) return;
+        range = states is null ? null : TaskRange.Of(Brush, states.Phases);
+        if (!Loaded) ShowNow();
+        await LoadTabAsync(ct);
     }
 
     private async Task LoadTabAsync(CancellationToken ct)
     {
         switch (Current)
         {
+            case "jobs":
+                children = await Hub.ChildrenAsync(Id, After, ct);
+                break;
             case "tasks":
-                tasks = await Hub.TasksAsync(Id, State, null, null, null, After, ct);
+                tasks = await Hub.TasksAsync(Id, State, range?.Kind, range?.From, range?.To, After, ct);
                 attempts = TaskName is { Length: > 0 and < 100 } task ? await Hub.AttemptsAsync(Id, task, ct) : null;
                 break;
             case "io":
@@ -98,8 +121,22 @@ public partial class JobPage
 
                 break;
             case "summary":
-                timeline = await Hub.TimelineAsync(Id, BarsShown, ct);
+                await Task.WhenAll(TimelineAsync(), GroupsAsync(), TimesAsync(), PartitionsAsync());
                 break;
+        }
+
+        async Task TimelineAsync() => timeline = await Hub.TimelineAsync(Id, BarsShown, ct);
+
+        async Task GroupsAsync() => vector = Group is "worker" or "attempts" ? await Hub.VectorAsync(Id, Group, ct) : null;
+
+        async Task TimesAsync() => times = range is null ? null : await Hub.TimesAsync(Id, range.Kind, range.From, range.To, ct);
+
+        // All maps' offsets are read for it: seldom while they run, and once when they have ended.
+        async Task PartitionsAsync()
+        {
+            if (job?.Family != "MapReduce" || (partitionsOf.Id == Id && (partitionsOf.Ended || (!job.HasEnded && now - partitionsOf.At < PartitionsEvery)))) return;
+            partitions = await Hub.PartitionsAsync(Id, ct);
+            partitionsOf = (Id, job.HasEnded, now);
         }
     }
 
@@ -119,14 +156,10 @@ public partial class JobPage
 
     private void Open(string task) => Navigation.NavigateTo(To("tasks", task));
 
-    /// <summary>A tab's address; log and events have pages of their own.</summary>
-    private string To(string tab, string? task) => tab switch
-    {
-        "log" => $"/jobs/{Id}/log",
-        "events" => $"/events?job={Id}",
-        "summary" => $"/jobs/{Id}",
-        _ => HubHttp.Path($"/jobs/{Id}", ("tab", tab), ("task", task)),
-    };
+    private void Select(string? brush) => Navigation.NavigateTo(Address(("brush", brush)));
+
+    /// <summary>A tab's address.</summary>
+    private string To(string tab, string? task) => HubHttp.Path($"/jobs/{Id}", ("tab", tab == Tabs[0].Name ? null : tab), ("task", task));
 
     /// <summary>This address with other values.</summary>
     private string Address(params (string Name, string? Value)[] values) =>

@@ -12,6 +12,15 @@ public sealed record Phase(string Kind, int Total, int[] ByCode)
     public int Failed => ByCode[8] + ByCode[9] + ByCode[10] + ByCode[13];
 
     public int Backoff => ByCode[2];
+
+    /// <summary>The jobs of a group.</summary>
+    public static Phase Of(HubLeafCounts jobs)
+    {
+        ArgumentNullException.ThrowIfNull(jobs);
+        var counts = new int[Phases.Codes.Count];
+        (counts[1], counts[4], counts[7], counts[8]) = (Math.Max(0, jobs.Total - jobs.Running - jobs.Succeeded - jobs.Failed), jobs.Running, jobs.Succeeded, jobs.Failed);
+        return new("Jobs", jobs.Total, counts);
+    }
 }
 
 /// <summary>The bytes of the hub's state vector in words.</summary>
