@@ -6,6 +6,7 @@ using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Tasks;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Net.Http.Headers;
 
 namespace JobHub.Api.Features.Hub;
 
@@ -63,9 +64,18 @@ internal static class JobDetailEndpoints
     private static async Task<IResult> StatesAsync(HttpContext context, JobReader reader, TaskVectors vectors, CancellationToken ct)
     {
         if (RouteText.JobOf(context) is not { } id || await reader.GetAsync(id, ct) is not { } job || await vectors.ReadAsync(job, ct) is not { } vector) return HubEndpoints.Unknown();
-        context.Response.Headers[PhasesHeader] = string.Join(',', vector.Phases.Select(static phase => $"{phase.Kind}={phase.Count}"));
+        var phases = string.Join(',', vector.Phases.Select(static phase => $"{phase.Kind}={phase.Count}"));
+        context.Response.Headers[PhasesHeader] = phases;
         context.Response.Headers.CacheControl = "private, no-cache";
-        return TypedResults.Bytes(vector.Squares, "application/octet-stream", entityTag: new($"\"{Convert.ToHexStringLower(SHA256.HashData(vector.Squares).AsSpan(0, 12))}\""));
+        return TypedResults.Bytes(vector.Squares, "application/octet-stream", entityTag: TagOf(phases, vector.Squares));
+    }
+
+    private static EntityTagHeaderValue TagOf(string phases, byte[] squares)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Encoding.UTF8.GetBytes(phases));
+        hash.AppendData(squares);
+        return new($"\"{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 12))}\"");
     }
 
     private static async Task<Results<Ok<HubTimeline>, ProblemResult>> TimelineAsync(HttpContext context, JobReader reader, Timelines timelines, CancellationToken ct)

@@ -190,8 +190,9 @@ class Graph {
   // In front of lines that pass.
   head(i) {
     const [x, y, w] = this.boxes[i];
+    const end = this.words(i, x, y + 15, w, this.data.titles[i], this.data.words[i]);
     this.g.fillStyle = this.colours["--surface"];
-    this.g.fillRect(x + 1, y + 1, Math.min(w - 2, this.words(i, x, y + 15, w, this.data.titles[i], this.data.words[i]) - x), title - 4);
+    this.g.fillRect(x + 1, y + 1, Math.min(w - 2, end - x), title - 4);
     this.words(i, x, y + 15, w, this.data.titles[i], this.data.words[i]);
   }
 

@@ -134,6 +134,7 @@ public partial class JobPage
         // All maps' offsets are read for it: seldom while they run, and once when they have ended.
         async Task PartitionsAsync()
         {
+            if (job?.Family != "MapReduce") partitions = null;
             if (job?.Family != "MapReduce" || (partitionsOf.Id == Id && (partitionsOf.Ended || (!job.HasEnded && now - partitionsOf.At < PartitionsEvery)))) return;
             partitions = await Hub.PartitionsAsync(Id, ct);
             partitionsOf = (Id, job.HasEnded, now);

@@ -59,10 +59,11 @@ public sealed class TimelinePlan
         }
 
         Height = y + 4;
-        var places = Bars.ToDictionary(static placed => (placed.Bar.Kind, placed.Bar.Index, placed.Bar.Attempt));
+        var tasks = Bars.ToLookup(static placed => (placed.Bar.Kind, placed.Bar.Index));
         foreach (var second in Bars.Where(static placed => placed.Bar.Speculative))
         {
-            if (places.TryGetValue((second.Bar.Kind, second.Bar.Index, second.Bar.Attempt - 1), out var first)) Ties.Add((first, second));
+            var beside = tasks[(second.Bar.Kind, second.Bar.Index)].Where(first => first.Bar.Attempt < second.Bar.Attempt && first.Bar.StartedAt < second.Bar.StartedAt && first.End > second.Bar.StartedAt);
+            if (beside.MaxBy(static first => first.Bar.Attempt) is { } first) Ties.Add((first, second));
         }
 
         Remark();
