@@ -136,9 +136,13 @@ public sealed class AccessibilityTests(AccessibilityTests.Furnished furnished) :
             })))["id"]!;
             var failed = (string)(await SendAsync(HttpMethod.Post, "/jobs", JsonContent.Create(new { command = "echo on its way; printf '\\033[31mred\\033[0m\\n' >&2; exit 3" })))["job_id"]!;
             var waiting = (string)(await SendAsync(HttpMethod.Post, "/jobs", JsonContent.Create(new { command = "true", gpus = 8 })))["job_id"]!;
-            using (await api.PutAsync("/api/jobs", JsonContent.Create(new { title = "A tree" })))
+            string tree;
+            using (var made = await api.PutAsync("/api/jobs", JsonContent.Create(new { title = "A tree" }))) tree = await made.Content.ReadAsStringAsync();
+            using (await api.PutAsync("/api/jobs", JsonContent.Create(new { title = "A leaf", parent = long.Parse(tree), command = "true", paused = true })))
             {
             }
+
+            tree = (string)JsonNode.Parse(await api.GetStringAsync($"/hub/v1/jobs?ids={tree}"))!["items"]![0]!["id"]!;
 
             var project = (string)(await SendAsync(HttpMethod.Post, "/projects", JsonContent.Create(new { name = "Typing", visibility = "private", description = "Samples", users = Array.Empty<string>() })))["id"]!;
             var dataset = (string)(await SendAsync(HttpMethod.Post, $"/projects/{project}/datasets", JsonContent.Create(new { description = "First" })))["id"]!;
@@ -152,7 +156,9 @@ public sealed class AccessibilityTests(AccessibilityTests.Furnished furnished) :
             Pages =
             [
                 ("/", "Capacity"), ("/?as=list", "From (UTC)"), ("/jobs", "Sessions by day"), ("/jobs?state=Canceled&q=none", "Nothing"), ($"/jobs/{Job}", "Counters"), ($"/jobs/{Job}?tab=tasks&task=m-0", "attempt 1"), ($"/jobs/{Job}?tab=io&name=part-00000", "The whole file"),
-                ($"/jobs/{Job}?tab=programs", "Part"), ($"/jobs/{failed}", "Its log"), ($"/jobs/{waiting}", "Why it waits"), ("/jobs/none", "No such job"), ($"/jobs/{failed}/log?task=c-0", "on its way"),
+                ($"/jobs/{Job}?tab=programs", "Part"), ($"/jobs/{Job}?tab=graph", "5 phases"), ($"/jobs/{Job}?group=worker&brush=m-0..m-0", "1 brushed"), ($"/jobs/{failed}?tab=log", "on its way"), ($"/jobs/{failed}?tab=events", "job-ended"),
+                ($"/jobs/{tree}", "A leaf"), ($"/jobs/{tree}?tab=graph", "1 job in 1 group"),
+                ($"/jobs/{failed}", "Its log"), ($"/jobs/{waiting}", "Why it waits"), ("/jobs/none", "No such job"), ($"/jobs/{failed}/log?task=c-0", "on its way"),
                 ("/submit/mapreduce", "Checked before sending"), ("/submit/command", "Checked before sending"), ("/submit/analysis", "Checked before sending"), ("/submit/farm", "Checked before sending"),
                 ("/workers", "slots"), ($"/workers?name={worker}", "slots"), ("/artifacts?name=map.sh", "Used by"), ("/files", "table.csv"), ("/files?open=table.csv", "1 rows"), ("/files?path=/none", "Nothing is at"),
                 ("/projects", "Typing"), ($"/projects/{project}?dataset={dataset}", "Work out a tree"), ("/events", "Sessions by day"), ("/audit", "user.create"), ("/webhooks", "receiver.example.net"), ("/tokens", "Tokens"), ("/settings", "Postgres answers."),
