@@ -61,7 +61,7 @@ public static class EngineRegistration
         services.AddSingleton<Accounts.TokenUse>().AddHostedService(static provider => provider.GetRequiredService<Accounts.TokenUse>());
         services.AddSingleton<Projects.ProjectStore>().AddSingleton<Projects.DatasetStore>().AddSingleton<Projects.DatasetSnapshot>().AddSingleton<Projects.DatasetUploads>();
         services.AddOptions<Projects.TypingOptions>().BindConfiguration("JobHub:Projects").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobSearch>().AddSingleton<Explain>().AddSingleton<JobChanges>().AddSingleton<JobRemoval>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>();
+        services.AddSingleton<JobService>().AddSingleton<JobReader>().AddSingleton<JobSearch>().AddSingleton<Explain>().AddSingleton<JobChanges>().AddSingleton<JobRemoval>().AddSingleton<JobContexts>().AddSingleton<JobObjects>().AddSingleton<EventReader>().AddSingleton<LogReader>().AddSingleton<JobLogs>().AddSingleton<JobLogFollow>();
         services.AddSingleton<BulkStore>().AddSingleton<JobIds>();
         services.AddOptions<Files.FileSpaceOptions>().BindConfiguration("JobHub:Files").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<Files.FileSpace>().AddSingleton<Files.FileStaging>().AddSingleton<Files.AttemptFiles>();

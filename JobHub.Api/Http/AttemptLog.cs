@@ -1,4 +1,5 @@
 using System.Globalization;
+using JobHub.Api.Http.Access;
 using JobHub.Engine.Attempts;
 using JobHub.Engine.Jobs;
 using JobHub.Engine.Protocol;
@@ -87,7 +88,7 @@ public static class AttemptLog
 
     private static string Text(LogGap[] gaps) => string.Join(',', gaps.Select(static gap => string.Create(CultureInfo.InvariantCulture, $"{gap.Offset}+{gap.Length}")));
 
-    /// <summary>The bytes as they are printed, until the attempt has ended, the job has, the caller goes or the host stops.</summary>
+    /// <summary>The bytes as they are printed, until the attempt has ended, the job has, the caller goes or may not read it any more, or the host stops.</summary>
     private sealed class Following(JobReader reader, LogReader logs, JobId id, (TaskKind Kind, int Index) task, int? attempt, long offset, LogSlice? first) : IResult
     {
         public async Task ExecuteAsync(HttpContext httpContext)
@@ -102,8 +103,10 @@ public static class AttemptLog
             if (first is not null) Describe(response, first);
             try
             {
+                // Also where nothing is printed yet: the caller is connected.
                 await response.StartAsync(end.Token);
-                await FollowAsync(response, clock, end.Token);
+                await response.Body.FlushAsync(end.Token);
+                await FollowAsync(response, clock, new StillReads(httpContext, id), end.Token);
             }
             catch (OperationCanceledException) when (end.IsCancellationRequested)
             {
@@ -111,7 +114,7 @@ public static class AttemptLog
             }
         }
 
-        private async Task FollowAsync(HttpResponse response, TimeProvider clock, CancellationToken ct)
+        private async Task FollowAsync(HttpResponse response, TimeProvider clock, StillReads still, CancellationToken ct)
         {
             var (slice, at, number) = (first, offset, attempt);
             while (true)
@@ -123,7 +126,15 @@ public static class AttemptLog
                     number ??= slice.Attempt;
                     if (slice.Rest is { } rest)
                     {
-                        await using (rest) await rest.CopyToAsync(response.Body, ct);
+                        await using (rest)
+                        {
+                            var buffer = new byte[64 << 10];
+                            while (await rest.ReadAsync(buffer, ct) is > 0 and var read)
+                            {
+                                await response.Body.WriteAsync(buffer.AsMemory(0, read), ct);
+                                if (!await still.AskAsync(ct)) return;
+                            }
+                        }
                     }
                     else
                     {
@@ -140,6 +151,7 @@ public static class AttemptLog
                 }
 
                 if (at == before) await Task.Delay(PollEvery, clock, ct);
+                if (!await still.AskAsync(ct)) return;
                 slice = await logs.OpenAsync(id, task.Kind, task.Index, number, at, ct);
             }
         }

@@ -63,6 +63,14 @@ public static class LogLines
         if (length > 0) yield return new(begin, line.AsMemory(0, length), expected, gap, IsWhole: false);
     }
 
+    /// <summary>The lines of some parts in memory, with bytes of their own.</summary>
+    public static async Task<IReadOnlyList<LogLine>> OfAsync(IReadOnlyList<LogPart> parts, long from, CancellationToken ct)
+    {
+        var lines = new List<LogLine>();
+        await foreach (var line in parts.ToAsyncEnumerable().LinesAsync(from, ct)) lines.Add(line with { Bytes = line.Bytes.ToArray() });
+        return lines;
+    }
+
     /// <summary>A line as text; what is no UTF-8 in it shows as U+FFFD.</summary>
     public static string TextOf(LogLine line) => Encoding.UTF8.GetString(line.Bytes.Span.TrimEnd((byte)'\r'));
 }

@@ -17,22 +17,17 @@ public sealed class LogPieces(LogReader logs, JobId id, (TaskKind Kind, int Inde
     /// <summary>The last <paramref name="most"/> kept bytes before an offset (null: the log's end), from a line's beginning on.</summary>
     public async Task<IResult> BeforeAsync(HttpContext context, long? before, int most, CancellationToken ct)
     {
-        if (await logs.SizeAsync(id, task.Kind, task.Index, attempt, ct) is not { } log) return Nothing();
-        var end = Math.Min(before ?? log.Size, log.Size);
-        if (await OpenAsync(log.Attempt, end, ct) is not { } at) return Nothing();
-        if (at.Rest is { } unread) await unread.DisposeAsync();
-        // One byte more: what follows it begins a line when that byte ends one.
-        var from = Back(at.Gaps, end, most + 1L);
-        if (await OpenAsync(log.Attempt, from, ct) is not { } slice) return Nothing();
-        var parts = new List<(long Offset, byte[] Bytes)>();
-        await foreach (var part in logs.ReadAsync(id, task.Kind, task.Index, slice, ct))
-        {
-            if (part.Offset >= end) break;
-            parts.Add((part.Offset, part.Bytes[..(int)Math.Min(part.Bytes.Length, end - part.Offset)].ToArray()));
-        }
+        if (await PartsBeforeAsync(before, most, ct) is not { } found) return Nothing();
+        return Write(context, found.Slice, found.Parts, found.Parts.Count > 0 ? found.Parts[0].Offset : found.End, found.End);
+    }
 
-        if (from > 0 && parts.Count > 0) BeginWithALine(parts);
-        return Write(context, slice, parts, parts.Count > 0 ? parts[0].Offset : end, end);
+    /// <summary>Lines of the last kept bytes before an offset (null: the log's end), and where they begin; null when there is no such attempt.</summary>
+    public async Task<(IReadOnlyList<LogLine> Lines, long From)?> LinesBeforeAsync(long? before, int most, CancellationToken ct)
+    {
+        if (await PartsBeforeAsync(before, most, ct) is not { } found) return null;
+        // What stands in front of the first kept byte of a log is a gap, and elsewhere no part of the piece.
+        var from = found.From == 0 ? 0 : found.Parts.Count > 0 ? found.Parts[0].Offset : found.From;
+        return (await LogLines.OfAsync([.. found.Parts.Select(static part => new LogPart(part.Offset, part.Bytes))], from, ct), from);
     }
 
     /// <summary>At most <paramref name="most"/> kept bytes from an offset on, to the end of the last line that ends in them.</summary>
@@ -60,6 +55,26 @@ public sealed class LogPieces(LogReader logs, JobId id, (TaskKind Kind, int Inde
         // A gap at the very end: whoever reads on begins behind it.
         foreach (var gap in slice.Gaps) if (gap.Offset <= end) end = Math.Max(end, gap.Offset + gap.Length);
         return Write(context, slice, parts, offset, end);
+    }
+
+    private async Task<(LogSlice Slice, List<(long Offset, byte[] Bytes)> Parts, long From, long End)?> PartsBeforeAsync(long? before, int most, CancellationToken ct)
+    {
+        if (await logs.SizeAsync(id, task.Kind, task.Index, attempt, ct) is not { } log) return null;
+        var end = Math.Min(before ?? log.Size, log.Size);
+        if (await OpenAsync(log.Attempt, end, ct) is not { } at) return null;
+        if (at.Rest is { } unread) await unread.DisposeAsync();
+        // One byte more: what follows it begins a line when that byte ends one.
+        var from = Back(at.Gaps, end, most + 1L);
+        if (await OpenAsync(log.Attempt, from, ct) is not { } slice) return null;
+        var parts = new List<(long Offset, byte[] Bytes)>();
+        await foreach (var part in logs.ReadAsync(id, task.Kind, task.Index, slice, ct))
+        {
+            if (part.Offset >= end) break;
+            parts.Add((part.Offset, part.Bytes[..(int)Math.Min(part.Bytes.Length, end - part.Offset)].ToArray()));
+        }
+
+        if (from > 0 && parts.Count > 0) BeginWithALine(parts);
+        return (slice, parts, from, end);
     }
 
     private Task<LogSlice?> OpenAsync(int? number, long offset, CancellationToken ct) => logs.OpenAsync(id, task.Kind, task.Index, number, offset, ct);

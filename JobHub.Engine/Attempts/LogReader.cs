@@ -84,31 +84,6 @@ public sealed class LogReader(NpgsqlDataSource database, JobReader jobs, JobObje
         return (number, size > 0 ? size : await forms.SizeAsync(token, ct));
     }
 
-    /// <summary>Attempts of a job in the order of its tasks and their numbers, from one on (it included).</summary>
-    public async Task<IReadOnlyList<(TaskKind Kind, int Index, int Number)>> AttemptsAsync(JobId id, (TaskKind Kind, int Index) task, int number, int limit, CancellationToken ct)
-    {
-        if (await jobs.FindAsync(id, ct) is not { } job || job.Layout.IdOf(task.Kind, task.Index) is not { } first) return [];
-        await using var command = database.CreateCommand("""
-            (SELECT task_id, number FROM attempt WHERE (task_id, number) >= ($1, $2) AND task_id < $3 ORDER BY task_id, number LIMIT $4)
-            UNION
-            (SELECT task_id, attempt FROM live WHERE session_id IS NOT NULL AND task_id >= $1 AND (task_id > $1 OR attempt >= $2) AND task_id < $3 ORDER BY task_id, attempt LIMIT $4)
-            ORDER BY 1, 2 LIMIT $4
-            """);
-        command.Parameters.AddWithValue(first);
-        command.Parameters.AddWithValue(number);
-        command.Parameters.AddWithValue(job.Layout.First + job.Layout.Total);
-        command.Parameters.AddWithValue(limit);
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        var attempts = new List<(TaskKind, int, int)>();
-        while (await reader.ReadAsync(ct))
-        {
-            var (kind, index) = job.Layout.Of(reader.GetInt64(0));
-            attempts.Add((kind, index, reader.GetInt32(1)));
-        }
-
-        return attempts;
-    }
-
     private async Task<LogSlice> LiveAsync(long taskId, Guid token, int number, long offset, CancellationToken ct)
     {
         await using var command = database.CreateCommand("""

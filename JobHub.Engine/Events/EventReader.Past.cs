@@ -9,7 +9,8 @@ namespace JobHub.Engine.Events;
 /// <param name="Before">Older ones than this position only; null: from the newest on.</param>
 /// <param name="Projects">Of these projects' jobs and of no job only; null: of all.</param>
 /// <param name="OnlyUnmade">Only of projects that nobody made.</param>
-public sealed record PastEvents(JobId? Job, string? Kind, long? Before, string[]? Projects, bool OnlyUnmade, int Limit);
+/// <param name="Project">Of these only this one's jobs.</param>
+public sealed record PastEvents(JobId? Job, string? Kind, long? Before, string[]? Projects, bool OnlyUnmade, int Limit, string? Project = null);
 
 public sealed partial class EventReader
 {
@@ -32,6 +33,7 @@ public sealed partial class EventReader
             {(asked.Kind is null ? "" : "AND e.kind = $5")}
             {(asked.Projects is null ? "" : "AND (e.job = 0 OR j.project = ANY ($6))")}
             {(asked.OnlyUnmade ? "AND (e.job = 0 OR j.project = 'default' OR (j.project IS NOT NULL AND NOT EXISTS (SELECT FROM project p WHERE p.id = j.project)))" : "")}
+            {(asked.Project is null ? "" : "AND j.project = $7")}
             ORDER BY e.position DESC LIMIT $3
             """);
         statement.Parameters.Add(new() { Value = before });
@@ -40,6 +42,7 @@ public sealed partial class EventReader
         statement.Parameters.Add(new() { Value = (object?)asked.Job?.Value ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid });
         statement.Parameters.Add(new() { Value = (object?)asked.Kind ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         statement.Parameters.Add(new() { Value = (object?)asked.Projects ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        statement.Parameters.Add(new() { Value = (object?)asked.Project ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         await using var reader = await ValuePlans.ReadAsync(connection, statement, ct, keyed: true);
         var events = new List<HubEvent>();
         while (await reader.ReadAsync(ct)) events.Add(Read(reader));

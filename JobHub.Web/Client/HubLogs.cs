@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 
 namespace JobHub.Web.Client;
@@ -8,6 +9,9 @@ namespace JobHub.Web.Client;
 public sealed class HubLogs(HubHttp hub)
 {
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(20);
+
+    // Something comes every 15 s; what is silent for longer is broken.
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(40);
 
     /// <summary>The last bytes of a log; null when the task has not run.</summary>
     public Task<LogPiece?> TailAsync(LogOf log, int bytes, CancellationToken ct) => PieceAsync(log, ct, ("tail", bytes));
@@ -21,8 +25,25 @@ public sealed class HubLogs(HubHttp hub)
     public Task<HubLogMatches> SearchAsync(LogOf log, string text, bool exact, long after, CancellationToken ct) =>
         hub.GetAsync<HubLogMatches>(HubHttp.Path($"{Of(log.Job)}/log/search", ("task", log.Task), ("attempt", log.Attempt), ("q", text), ("case", exact ? "true" : null), ("after", after), ("limit", 1000)), ct);
 
+    /// <summary>Lines of a whole job behind a place; null: from its beginning.</summary>
     public Task<HubMergedLog> MergedAsync(string job, string? after, int bytes, CancellationToken ct) =>
         hub.GetAsync<HubMergedLog>(HubHttp.Path($"{Of(job)}/log/merged", ("after", after), ("limit", bytes)), ct);
+
+    /// <summary>Those in front of a place; null: the last ones.</summary>
+    public Task<HubMergedLog> MergedBeforeAsync(string job, string? before, int bytes, CancellationToken ct) =>
+        hub.GetAsync<HubMergedLog>(HubHttp.Path($"{Of(job)}/log/merged", ("before", before), ("tail", before is null ? "true" : null), ("limit", bytes)), ct);
+
+    public Task<HubJobLogMatches> SearchJobAsync(string job, string text, string? after, CancellationToken ct) =>
+        hub.GetAsync<HubJobLogMatches>(HubHttp.Path($"{Of(job)}/log/merged/search", ("q", text), ("after", after), ("limit", 1000)), ct);
+
+    /// <summary>What a job's attempts print from now on, until it ends; null when it is heard of and nothing comes.</summary>
+    public async IAsyncEnumerable<HubLogLine?> FollowAsync(string job, [EnumeratorCancellation] CancellationToken ct)
+    {
+        using var answer = await hub.Client.GetAsync($"{Of(job)}/log/merged?follow=true", HttpCompletionOption.ResponseHeadersRead, ct);
+        if (!answer.IsSuccessStatusCode) throw new HubRefusedException((int)answer.StatusCode, $"The API answered {(int)answer.StatusCode}.");
+        using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync(ct));
+        while (await reader.ReadLineAsync(ct).AsTask().WaitAsync(Silence, ct) is { } line) yield return line.Length == 0 ? null : JsonSerializer.Deserialize<HubLogLine>(line, HubHttp.Json);
+    }
 
     public Task<HubJob?> JobAsync(string job, CancellationToken ct) => hub.FindAsync<HubJob>(Of(job), ct);
 
@@ -31,8 +52,8 @@ public sealed class HubLogs(HubHttp hub)
     public Task<IReadOnlyList<LogAttempt>> AttemptsAsync(string job, string task, CancellationToken ct) =>
         hub.GetAsync<IReadOnlyList<LogAttempt>>($"{Of(job)}/tasks/{Uri.EscapeDataString(task)}/attempts", ct);
 
-    public Task<PastEvents> EventsAsync(string? job, string? kind, long? before, int limit, CancellationToken ct) =>
-        hub.GetAsync<PastEvents>(HubHttp.Path("/hub/v1/events/list", ("job", job), ("kind", kind), ("before", before), ("limit", limit)), ct);
+    public Task<PastEvents> EventsAsync(string? job, string? kind, string? project, long? before, int limit, CancellationToken ct) =>
+        hub.GetAsync<PastEvents>(HubHttp.Path("/hub/v1/events/list", ("job", job), ("kind", kind), ("project", project), ("before", before), ("limit", limit)), ct);
 
     private static string Of(string job) => $"/hub/v1/jobs/{Uri.EscapeDataString(job)}";
 
@@ -90,8 +111,14 @@ public sealed record HubLogMatch(long Offset, string Text);
 /// <summary>Lines of a whole job.</summary>
 public sealed record HubMergedLog(IReadOnlyList<HubLogLine> Lines, string Next, bool Done);
 
-/// <summary>One of them, or a gap.</summary>
-public sealed record HubLogLine(string Task, int Attempt, long Offset, string Text, long? Gap);
+/// <summary>One of them, or a gap, or how many attempts ended too fast to be followed.</summary>
+public sealed record HubLogLine(string Task, int Attempt, long Offset, long End, string Text, long? Gap, int? Missed);
+
+/// <summary>Lines of a whole job that hold a text.</summary>
+public sealed record HubJobLogMatches(IReadOnlyList<HubJobLogMatch> Matches, string Next, bool Done);
+
+/// <summary>One of them.</summary>
+public sealed record HubJobLogMatch(string Task, int Attempt, long Offset, string Text);
 
 /// <summary>An attempt, as a chooser shows it.</summary>
 public sealed record LogAttempt(int Number, string? Worker, string? Outcome, DateTimeOffset? StartedAt, DateTimeOffset? EndedAt, long LogSize);

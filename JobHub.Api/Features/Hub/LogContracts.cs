@@ -11,13 +11,21 @@ public sealed record HubLogMatch(long Offset, string Text);
 public sealed record HubLogMatches(IReadOnlyList<HubLogMatch> Matches, long Next, bool Done);
 
 /// <summary>A line of a job's log.</summary>
+/// <param name="End">Where the next line of this attempt begins.</param>
 /// <param name="Gap">Bytes that were not kept, instead of a text.</param>
-public sealed record HubLogLine(string Task, int Attempt, long Offset, string Text, long? Gap = null);
+/// <param name="Missed">While it is followed, instead of a line: so many attempts ended faster than they were read.</param>
+public sealed record HubLogLine(string Task, int Attempt, long Offset, long End, string Text, long? Gap = null, int? Missed = null);
 
 /// <summary>Lines of all attempts of a job, task after task.</summary>
-/// <param name="Next">The next call's <c>after</c>; it stays the same where nothing more is printed.</param>
-/// <param name="Done">All that was printed has been read.</param>
+/// <param name="Next">Where to go on in the same direction; forward it stays the same where nothing more is printed.</param>
+/// <param name="Done">There is no more in this direction.</param>
 public sealed record HubMergedLog(IReadOnlyList<HubLogLine> Lines, string Next, bool Done);
+
+/// <summary>A line of a job's log that holds what was searched for.</summary>
+public sealed record HubJobLogMatch(string Task, int Attempt, long Offset, string Text);
+
+/// <summary>Matches in the order of the job's log.</summary>
+public sealed record HubJobLogMatches(IReadOnlyList<HubJobLogMatch> Matches, string Next, bool Done);
 
 /// <summary>A past event.</summary>
 public sealed record HubPastEvent(long Position, DateTimeOffset At, string Kind, string? Job, string? Project, System.Text.Json.JsonElement Payload);

@@ -49,6 +49,9 @@ public sealed class EventListTests(HubFixture fixture) : IClassFixture<HubFixtur
         Assert.DoesNotContain(seen, happened => happened.Job == theirs);
         Assert.DoesNotContain(await ListAsync(hub.Client, "limit=500"), happened => happened.Job == theirs);
         Assert.Contains(await ListAsync(admin, "limit=500"), happened => happened.Job == theirs);
+        Assert.All(await ListAsync(admin, $"limit=500&project={others}"), happened => Assert.Equal(theirs, happened.Job));
+        Assert.NotEmpty(await ListAsync(admin, $"project={others}"));
+        Assert.Empty(await ListAsync(member, $"project={others}"));
         using var hidden = await member.GetAsync($"/hub/v1/events/list?job={theirs}");
         await hidden.IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
     }

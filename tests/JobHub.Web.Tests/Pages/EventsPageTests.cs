@@ -39,9 +39,30 @@ public class EventsPageTests(Dashboard dashboard)
         open.AssertQuiet();
     }
 
-    private async Task<string> SubmitAsync(string title)
+    [Fact]
+    public async Task Events_OfTheChosenProject_AreItsAlone()
     {
-        using var answer = await dashboard.Api.PutAsJsonAsync("/api/jobs", new { command = "true", title });
+        var project = "events-" + Guid.NewGuid().ToString("N")[..8];
+        await SubmitAsync("elsewhere");
+        await SubmitAsync("within " + project, project);
+        await using var open = await dashboard.OpenAsync($"/events?kind=job-submitted&project={project}");
+        var page = open.Page;
+        await open.SeeAsync("within " + project);
+        await Assertions.Expect(page.Locator(".happened tbody tr")).ToHaveCountAsync(1);
+        await SubmitAsync("elsewhere again");
+        await SubmitAsync("another " + project, project);
+        await Assertions.Expect(page.Locator("#news")).ToHaveTextAsync("1 new");
+        await page.Locator("#news").ClickAsync();
+        await open.SeeAsync("another " + project);
+        await Assertions.Expect(page.Locator(".happened tbody tr")).ToHaveCountAsync(2);
+        await page.Locator("#kind").SelectOptionAsync("job-ended");
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex($"project={project}"));
+        open.AssertQuiet();
+    }
+
+    private async Task<string> SubmitAsync(string title, string? project = null)
+    {
+        using var answer = await dashboard.Api.PutAsJsonAsync("/api/jobs" + (project is null ? "" : $"?project={project}"), new { command = "true", title });
         answer.EnsureSuccessStatusCode();
         var found = await dashboard.Api.GetFromJsonAsync<JsonNode>($"/hub/v1/jobs?ids={await answer.Content.ReadAsStringAsync()}");
         return (string)found!["items"]![0]!["id"]!;

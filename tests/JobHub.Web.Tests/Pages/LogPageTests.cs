@@ -112,11 +112,104 @@ public class LogPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task Log_OfAWholeJob_IsFollowedSearchedAndReadFromEitherEnd()
+    {
+        var id = await MapsAsync("i=0; while [ $i -lt 3000 ]; do echo \"line $i of $1\"; i=$((i+1)); done; while :; do echo \"tick of $1\"; sleep 0.2; done");
+        try
+        {
+            await using var open = await dashboard.OpenAsync($"/jobs/{id}/log");
+            var page = open.Page;
+            await Assertions.Expect(page.GetByText("tick of").First).ToBeVisibleAsync();
+            await Assertions.Expect(page.Locator("#of-job")).ToContainTextAsync("#");
+            await Assertions.Expect(page.Locator("#of-job")).ToHaveAttributeAsync("href", $"/jobs/{id}");
+            await Assertions.Expect(page.Locator("[data-key=f]")).ToHaveAttributeAsync("aria-checked", "true");
+            // It goes on by itself; a prefix stands where the attempt changes.
+            var seen = await page.Locator(".ln").Filter(new() { HasText = "tick of" }).CountAsync();
+            await page.Locator(".ln").Filter(new() { HasText = "tick of" }).Nth(seen + 5).WaitForAsync(new() { State = WaitForSelectorState.Attached });
+            Assert.Equal(0, await page.EvaluateAsync<int>("() => { const names = [...document.querySelectorAll('.ln > a')].map(a => [a.textContent, a.title.split(':')[0]]); return names.filter(([shown, own], i) => (shown !== '') !== (i === 0 || names[i - 1][1] !== own)).length; }"));
+            await open.ShootAsync("log-merged-live");
+            await page.Keyboard.PressAsync("f");
+            await open.SeeAsync("new lines since you look here");
+
+            await page.Keyboard.PressAsync("/");
+            await page.Keyboard.TypeAsync("line 77 of");
+            await page.Keyboard.PressAsync("Enter");
+            await Assertions.Expect(page.Locator("#matches")).ToHaveTextAsync(new System.Text.RegularExpressions.Regex("^1 of [1-9]$"));
+            await Assertions.Expect(page.Locator(".ln.at mark")).ToHaveTextAsync("line 77 of");
+            await Assertions.Expect(page.Locator(".ln.at")).ToBeInViewportAsync();
+            await open.ShootAsync("log-merged-search");
+            // Scrolling back comes to the beginning, in pieces.
+            await Assertions.Expect(page.Locator(".log .edge").First).ToBeAttachedAsync();
+            await page.GetByRole(AriaRole.Button, new() { Name = "Jump to end" }).ClickAsync();
+            await Assertions.Expect(page.Locator("[data-key=f]")).ToHaveAttributeAsync("aria-checked", "true");
+            var first = await page.Locator(".ln").First.InnerTextAsync();
+            await page.Locator(".log").EvaluateAsync("log => { log.scrollTop = 0; }");
+            await Assertions.Expect(page.Locator(".ln").First).Not.ToHaveTextAsync(first);
+            await Assertions.Expect(page.Locator("[data-key=f]")).ToHaveAttributeAsync("aria-checked", "false");
+            await page.GetByRole(AriaRole.Button, new() { Name = "From the beginning" }).ClickAsync();
+            await Assertions.Expect(page.Locator(".ln").First).ToContainTextAsync("line 0 of");
+            Assert.InRange(await page.Locator(".ln").CountAsync(), 1, 2000);
+
+            await page.Keyboard.PressAsync("Shift+G");
+            using (var cancel = await dashboard.Api.PostAsync($"/hub/v1/jobs/{id}/cancel", null)) cancel.EnsureSuccessStatusCode();
+            await open.SeeAsync("Complete, in the order of tasks");
+            open.AssertQuiet();
+        }
+        finally
+        {
+            using var cancel = await dashboard.Api.PostAsync($"/hub/v1/jobs/{id}/cancel", null);
+            await EndAsync(id);
+        }
+    }
+
+    [Theory, InlineData(false, true), InlineData(true, false)]
+    public async Task Log_OfAWholeJobThatEnded_FitsWhateverItsLinesHold(bool phone, bool dark)
+    {
+        var id = await MapsAsync("""
+            printf '<img src=x onerror=alert(1)> of %s\n' "$1"
+            printf '\033[31mred\033[0m and right to left \342\200\256 cod.exe\n'
+            i=0; while [ $i -lt 1000 ]; do printf 'long line '; i=$((i+1)); done; printf '\n'
+            echo "the last of $1"; exit 3
+            """);
+        await EndAsync(id);
+        await using var open = await dashboard.OpenAsync($"/jobs/{id}/log", phone, dark);
+        var page = open.Page;
+        await open.SeeAsync("the last of");
+        await Assertions.Expect(page.Locator(".log img")).ToHaveCountAsync(0);
+        await Assertions.Expect(page.Locator(".log .a-r").First).ToHaveTextAsync("red");
+        await page.Locator(".log").EvaluateAsync("log => { log.scrollTop = 0; }");
+        await Assertions.Expect(page.GetByText("<img src=x onerror=alert(1)>").First).ToBeVisibleAsync();
+        await open.ShootAsync($"log-merged{(phone ? "-phone" : "")}{(dark ? "-dark" : "-light")}");
+        await open.AssertFitsAsync();
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task Log_OfAJobThatIsNotThere_SaysSo()
     {
         await using var open = await dashboard.OpenAsync($"/jobs/{Guid.NewGuid()}/log");
         await open.SeeAsync("No such job");
         open.AssertQuiet();
+    }
+
+    /// <summary>A job of three maps, each of which runs a script once, its standard error being the log; <c>$1</c> is what it is about.</summary>
+    private async Task<string> MapsAsync(string script)
+    {
+        var (tag, folder) = (Guid.NewGuid().ToString("N")[..8], Directory.CreateTempSubdirectory("jobhub-log-").FullName);
+        await File.WriteAllTextAsync(Path.Combine(folder, "in.txt"), "alpha\nbravo\ngamma\n");
+        foreach (var (name, text) in ((string, string)[])[($"says-{tag}.sh", $"#!/bin/sh\nread first\nset -- \"$first\"\nexec 1>&2\n{script}\n"), ($"cat-{tag}.sh", "#!/bin/sh\nexec cat\n")])
+        {
+            using var program = await dashboard.Api.PostAsync($"/hub/v1/artifacts?name={name}&type=streaming", new StringContent(text));
+            program.EnsureSuccessStatusCode();
+        }
+
+        using var answer = await dashboard.Api.PostAsJsonAsync("/api/v1/jobs", new
+        {
+            nReducers = 1, inputPath = $"file://{folder}/in.txt", inputType = "file/txt", splitSize = 6, outputPath = $"file://{folder}/out", mapperName = $"says-{tag}.sh", reducerName = $"cat-{tag}.sh", maxAttempts = 1, speculative = false,
+            title = $"says <b>something</b> {tag}",
+        });
+        answer.EnsureSuccessStatusCode();
+        return (string)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["id"]!;
     }
 
     private async Task<string> RunAsync(string command)

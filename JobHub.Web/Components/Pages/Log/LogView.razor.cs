@@ -10,26 +10,28 @@ namespace JobHub.Web.Components.Pages.Log;
 /// <summary>The log of an attempt, or of a whole job: a window of lines that is read from the hub as it is scrolled, followed while the attempt runs.</summary>
 public sealed partial class LogView
 {
-    private const int Piece = 32 << 10, MostMatches = 10_000;
+    private const int Piece = 32 << 10, MostMatches = 10_000, StripHeight = 640, Small = 4 << 20;
     private static readonly TimeSpan Every = TimeSpan.FromMilliseconds(700);
 
     private readonly LogWindow window = new();
-    private readonly List<long> matches = [];
+    private readonly List<Match> matches = [];
     private HubJob? job;
     private IReadOnlyList<LogTask> tasks = [];
     private IReadOnlyList<LogAttempt> attempts = [];
+    private IReadOnlyList<long> errors = [];
     private LogOf log = new("", null, null);
     private LogOf? asked;
     private ElementReference box;
     private IJSObjectReference? module, watched;
     private DotNetObjectReference<LogView>? self;
     private Work? following;
-    private string? mergedNext, find, scroll;
+    private string? find, scroll;
     private string typed = "";
     private long? at;
     private long news;
     private int match = -1;
-    private bool wrap = true, follow, busy, moreTasks, mergedDone, skipped, counted;
+    private Match? found;
+    private bool wrap = true, follow, busy, moreTasks, counted;
 
     [Inject] private HubLogs Hub { get; set; } = default!;
 
@@ -73,11 +75,12 @@ public sealed partial class LogView
         log = new(Job, Task ?? (tasks is [var only] && !moreTasks ? only.Name ?? only.Id : null), Attempt);
         window.Clear();
         matches.Clear();
-        (find, match, at, news, mergedNext, mergedDone, skipped) = (null, -1, At, 0, null, false, false);
+        (find, match, found, at, news) = (null, -1, null, At, 0);
+        StopListening();
         if (IsMerged)
         {
             attempts = [];
-            await MoreMergedAsync(ct);
+            await BeginMergedAsync(ct);
         }
         else
         {
@@ -85,6 +88,7 @@ public sealed partial class LogView
             if (at is { } place) await AroundAsync(place, ct);
             else await TailAsync(ct);
             follow = at is null && !window.Ended;
+            await ErrorsAsync(ct);
         }
 
         asked = wanted;
@@ -119,6 +123,7 @@ public sealed partial class LogView
     protected override async ValueTask DisposePageAsync()
     {
         self?.Dispose();
+        StopListening();
         try
         {
             if (watched is not null) await watched.InvokeVoidAsync("stop");
@@ -128,6 +133,24 @@ public sealed partial class LogView
             // With its page.
         }
     }
+
+    /// <summary>Where a log that is not large speaks of errors, for the strip beside it.</summary>
+    private async Work ErrorsAsync(CancellationToken ct)
+    {
+        errors = window.Size is > 0 and <= Small ? [.. (await Hub.SearchAsync(log, "error", exact: false, 0, ct)).Matches.Select(static m => m.Offset)] : [];
+    }
+
+    /// <summary>Places in the strip, each once: its height has no more.</summary>
+    private IEnumerable<int> Places(IEnumerable<long> offsets) => offsets.Select(offset => (int)(offset * (StripHeight - 2) / Math.Max(1, window.Size))).Distinct();
+
+    /// <summary>Somebody pointed at a place in the strip.</summary>
+    [JSInvokable]
+    public Work ToShareAsync(double share) => OnceAsync(async ct =>
+    {
+        if (IsMerged) return;
+        await AroundAsync((long)(Math.Clamp(share, 0, 1) * window.Size), ct);
+        StateHasChanged();
+    });
 
     private async Work TailAsync(CancellationToken ct)
     {
@@ -155,15 +178,6 @@ public sealed partial class LogView
         return window.Append(piece);
     }
 
-    private async Work MoreMergedAsync(CancellationToken ct)
-    {
-        var before = window.Rows.Count;
-        var merged = await Hub.MergedAsync(Job, mergedNext, Piece, ct);
-        window.Append(merged);
-        skipped |= before + merged.Lines.Count > LogWindow.MostRows;
-        (mergedNext, mergedDone) = (merged.Next, merged.Done);
-    }
-
     private async Work FollowAsync()
     {
         using var timer = new PeriodicTimer(Every, Clock);
@@ -179,6 +193,7 @@ public sealed partial class LogView
 
     private async Work StepAsync()
     {
+        if (IsMerged && !busy && Live.State is not LiveState.Held) await MergedStepAsync();
         if (busy || IsMerged || Live.State is LiveState.Held || (window.Ended && window.AtEnd) || (window.Ended && !follow)) return;
         await OnceAsync(async ct =>
         {
@@ -205,13 +220,7 @@ public sealed partial class LogView
     [JSInvokable]
     public Work EarlierAsync() => OnceAsync(async ct =>
     {
-        if (IsMerged)
-        {
-            if (!skipped) return;
-            window.Clear();
-            (mergedNext, mergedDone, skipped) = (null, false, false);
-            await MoreMergedAsync(ct);
-        }
+        if (IsMerged) await MergedEarlierAsync(ct);
         else if (window.Start > 0 && await Hub.BeforeAsync(log, window.Start, Piece, ct) is { } piece)
         {
             follow = false;
@@ -225,8 +234,8 @@ public sealed partial class LogView
     [JSInvokable]
     public Work LaterAsync() => OnceAsync(async ct =>
     {
-        if (IsMerged ? mergedDone : window.AtEnd) return;
-        if (IsMerged) await MoreMergedAsync(ct);
+        if (!IsMerged && window.AtEnd) return;
+        if (IsMerged) await MergedLaterAsync(ct);
         else if (await Hub.FromAsync(log, window.Next, Piece, ct) is { } piece) Take(piece);
         StateHasChanged();
     });
@@ -242,8 +251,9 @@ public sealed partial class LogView
 
     private Work EndAsync() => OnceAsync(async ct =>
     {
-        if (!window.AtEnd || window.Rows.Count == 0) await TailAsync(ct);
-        (scroll, follow) = ("end", !window.Ended);
+        if (IsMerged) await MergedEndAsync(ct);
+        else if (!window.AtEnd || window.Rows.Count == 0) await TailAsync(ct);
+        (scroll, follow) = ("end", IsMerged ? !jobEnded : !window.Ended);
     });
 
     private Work FollowSwitchAsync()
@@ -257,20 +267,21 @@ public sealed partial class LogView
     {
         var text = typed.Trim();
         matches.Clear();
-        (find, match, counted) = (text.Length == 0 || IsMerged ? null : text, -1, false);
+        (find, match, found, counted) = (text.Length == 0 ? null : text, -1, null, false);
         if (find is null) return;
         await DoAsync(async ct =>
         {
-            for (var after = 0L; find == text;)
+            if (IsMerged) await SearchJobAsync(text, ct);
+            for (var after = 0L; !IsMerged && find == text;)
             {
-                var found = await Hub.SearchAsync(log, text, exact: false, after, ct);
+                var page = await Hub.SearchAsync(log, text, exact: false, after, ct);
                 if (find != text) return;
-                matches.AddRange(found.Matches.Select(static m => m.Offset).Where(offset => matches.Count == 0 || offset > matches[^1]));
-                (after, counted) = (found.Next, found.Done);
+                matches.AddRange(page.Matches.Where(m => matches.Count == 0 || m.Offset > matches[^1].Offset).Select(static m => new Match(m.Offset)));
+                (after, counted) = (page.Next, page.Done);
                 StateHasChanged();
                 if (match < 0 && matches.Count > 0) await ShowMatchAsync(0, ct);
                 StateHasChanged();
-                if (found.Done || matches.Count >= MostMatches) return;
+                if (page.Done || matches.Count >= MostMatches) return;
             }
         }, _ => counted = true);
     }
@@ -280,9 +291,16 @@ public sealed partial class LogView
     private async Work ShowMatchAsync(int number, CancellationToken ct)
     {
         match = number;
-        at = matches[number];
         follow = false;
-        var place = matches[number];
+        if (IsMerged)
+        {
+            found = matches[number];
+            await ShowMergedMatchAsync(matches[number], ct);
+            return;
+        }
+
+        var place = matches[number].Offset;
+        at = place;
         if (window.Rows.FirstOrDefault(row => place >= row.Offset && place < Math.Max(row.End, row.Offset + 1)) is { } row) scroll = row.Offset.ToString(System.Globalization.CultureInfo.InvariantCulture);
         else await AroundAsync(place, ct);
     }
@@ -301,6 +319,10 @@ public sealed partial class LogView
             busy = false;
         }
     }
+
+    /// <summary>The line that the address or the search points to.</summary>
+    private bool IsAt(LogRow row) => row.Gap == 0 && (row.Source is { } line ? found is { } match && (line.Task, line.Attempt) == (match.Task, match.Attempt) && match.Offset >= row.Offset && match.Offset < Math.Max(row.End, row.Offset + 1)
+        : at is { } place && place >= row.Offset && place < Math.Max(row.End, row.Offset + 1));
 
     private string Link(LogRow row) => row.Source is { } line
         ? HubHttp.Path($"/jobs/{Job}/log", ("task", line.Task), ("attempt", line.Attempt), ("at", row.Offset))

@@ -7,7 +7,9 @@ namespace JobHub.Web.Components.Pages.Log;
 /// <param name="Whole">It ends with a line's end, or is the end of what fits.</param>
 /// <param name="Gap">Bytes that were not kept; 0: it is a line.</param>
 /// <param name="Source">Whose line, in a merged log.</param>
-public sealed record LogRow(long Offset, long End, string Text, bool Whole, long Gap = 0, HubLogLine? Source = null);
+/// <param name="Begins">It is the first of its attempt's lines that follow each other, in a merged log.</param>
+/// <param name="Serial">Tells rows without a place of their own from each other.</param>
+public sealed record LogRow(long Offset, long End, string Text, bool Whole, long Gap = 0, HubLogLine? Source = null, bool Begins = false, int Serial = 0);
 
 /// <summary>A window over a log: some lines in a row of all that were printed. It grows at either end and loses at the other.</summary>
 public sealed class LogWindow
@@ -16,6 +18,8 @@ public sealed class LogWindow
     public const int MostRows = 2000;
 
     private const int LongestLine = 32 << 10;
+
+    private int serial;
 
     public List<LogRow> Rows { get; } = [];
 
@@ -64,12 +68,28 @@ public sealed class LogWindow
         if (Rows.Count > MostRows) Rows.RemoveRange(MostRows, Rows.Count - MostRows);
     }
 
-    public void Append(HubMergedLog merged)
+    /// <summary>Puts lines of a whole job behind what is there, or in front of it; those that are there already are left out.</summary>
+    /// <returns>Whether rows at the other end had to go.</returns>
+    public bool Add(IReadOnlyList<HubLogLine> lines, bool front = false)
     {
-        ArgumentNullException.ThrowIfNull(merged);
-        foreach (var line in merged.Lines) Rows.Add(new(line.Offset, line.Offset, line.Text, true, line.Gap ?? 0, line));
-        if (Rows.Count > MostRows) Rows.RemoveRange(0, Rows.Count - MostRows);
+        ArgumentNullException.ThrowIfNull(lines);
+        var there = Rows.Select(static row => row.Source).OfType<HubLogLine>().Select(KeyOf).ToHashSet();
+        var added = lines.Where(line => line.Missed is > 0 || there.Add(KeyOf(line)))
+            .Select(line => new LogRow(line.Offset, line.End, line.Text, true, line.Gap ?? 0, line, Serial: line.Missed is > 0 ? ++serial : 0)).ToList();
+        Rows.InsertRange(front ? 0 : Rows.Count, added);
+        var over = Math.Max(0, Rows.Count - MostRows);
+        Rows.RemoveRange(front ? MostRows : 0, over);
+        // A prefix stands where the attempt changes, and at the top.
+        for (var i = 0; i < Rows.Count; i++)
+        {
+            var begins = i == 0 || Rows[i - 1].Source is not { } before || Rows[i].Source is not { } own || before.Task != own.Task || before.Attempt != own.Attempt || Rows[i - 1].Gap > 0;
+            if (Rows[i].Begins != begins) Rows[i] = Rows[i] with { Begins = begins };
+        }
+
+        return over > 0;
     }
+
+    private static (string, int, long, bool) KeyOf(HubLogLine line) => (line.Task, line.Attempt, line.Offset, line.Gap is > 0);
 
     /// <summary>The lines of a piece, each at its place among all that was printed.</summary>
     public static IReadOnlyList<LogRow> RowsOf(LogPiece piece)
