@@ -1,4 +1,3 @@
-using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
@@ -13,17 +12,6 @@ public sealed class HubSubmit(HubHttp hub)
     /// <summary>The projects the visitor may submit to.</summary>
     public async Task<IReadOnlyList<string>> ProjectsAsync(CancellationToken ct) =>
         [.. (await hub.GetAsync<HubPage<SubmitProject>>("/hub/v1/projects?limit=500", ct)).Items.Where(static p => p.MayChange).Select(static p => p.Id)];
-
-    /// <summary>Uploads a program.</summary>
-    public async Task UploadAsync(string name, string type, Stream content, CancellationToken ct)
-    {
-        using var form = new MultipartFormDataContent();
-        form.Add(new StringContent(type), "type");
-        var part = new StreamContent(content);
-        part.Headers.ContentType = new MediaTypeHeaderValue("application/octet-stream");
-        form.Add(part, "program", name);
-        await hub.DoAsync(HttpMethod.Put, "/api/v1/artifacts", form, ct);
-    }
 
     /// <summary>Sends it; the new job's id. A tree of jobs is its group first, then what is in it.</summary>
     public async Task<string> SubmitAsync(string method, string path, JsonNode body, JsonArray? children, CancellationToken ct)

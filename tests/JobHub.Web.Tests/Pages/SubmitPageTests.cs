@@ -1,3 +1,4 @@
+using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json.Nodes;
 using JobHub.Testing;
@@ -55,7 +56,7 @@ public class SubmitPageTests(Dashboard dashboard)
             await open.Page.GetByLabel("Input path").FillAsync($"file://{folder}/in.txt");
             foreach (var (label, name) in ((string, string)[])[("Mapper", $"mapper-{tag}.sh"), ("Reducer", $"reducer-{tag}.sh")])
             {
-                await open.Page.Locator("#upload").SetInputFilesAsync(new FilePayload { Name = name, MimeType = "text/x-shellscript", Buffer = Encoding.UTF8.GetBytes(Streaming) });
+                await open.Page.Locator("#submit .drop[data-ready] input[type=file]").SetInputFilesAsync(new FilePayload { Name = name, MimeType = "text/x-shellscript", Buffer = Encoding.UTF8.GetBytes(Streaming) });
                 await Assertions.Expect(open.Page.GetByLabel(label, new() { Exact = true })).ToHaveValueAsync(name);
             }
 
@@ -72,6 +73,63 @@ public class SubmitPageTests(Dashboard dashboard)
         finally
         {
             Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Program_OfManyBytes_GoesPastThePagesConnectionWithItsProgress()
+    {
+        var folder = Directory.CreateTempSubdirectory("jobhub-submit-").FullName;
+        try
+        {
+            // More than messages of the page's connection may hold, and than its browser keeps for them.
+            var program = Path.Combine(folder, $"large-{Guid.NewGuid():N}.sh");
+            await using (var file = File.Create(program))
+            {
+                await file.WriteAsync(Encoding.UTF8.GetBytes(Streaming));
+                file.SetLength(60 << 20);
+            }
+
+            await using var open = await dashboard.OpenAsync("/submit");
+            var sent = open.Page.WaitForResponseAsync(static answer => answer.Url.Contains("/transfer/artifacts", StringComparison.Ordinal));
+            await open.Page.Locator("#submit .drop[data-ready] input[type=file]").SetInputFilesAsync(program);
+            await open.SeeAsync("Stored, 60.0 MiB");
+            Assert.True((await sent).Ok);
+            await Assertions.Expect(open.Page.GetByLabel("Mapper", new() { Exact = true })).ToHaveValueAsync(Path.GetFileName(program));
+            await Assertions.Expect(open.Page.Locator("#f-mapperName-h")).ToContainTextAsync("60.0 MiB");
+            await open.ShootAsync("submit-upload");
+            open.AssertQuiet();
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Analysis_OfADataset_IsSentAndMakesItsTree()
+    {
+        var name = "Submit" + Guid.NewGuid().ToString("N")[..8];
+        var project = await MadeAsync("/hub/v1/projects", new { name });
+        var dataset = await MadeAsync($"/hub/v1/projects/{project}/datasets", new { description = "of the form" });
+        using (var profiles = await dashboard.Api.PutAsync($"/hub/v1/projects/{project}/datasets/{dataset}/profiles/files", new StringContent("ST\ta\tb\tc\n1\t1\t1\t1\n2\t1\t1\t2\n3\t1\t2\t2\n"))) profiles.EnsureSuccessStatusCode();
+        await using var open = await dashboard.OpenAsync("/submit/analysis");
+        await open.Page.GetByLabel("Project", new() { Exact = true }).Last.FillAsync(project);
+        await open.Page.GetByLabel("Dataset").FillAsync(dataset);
+        await open.Page.GetByLabel("Loci that may differ").FillAsync("2");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("\"goeburst\"");
+        await Submit(open).ClickAsync();
+        var job = await SucceedsAsync(open);
+        Assert.Equal(project, (string?)job["project"]);
+        var made = JsonNode.Parse(await dashboard.Api.GetStringAsync($"/hub/v1/projects/{project}/datasets/{dataset}/inferences"))!.AsArray();
+        Assert.Equal("goeburst", (string?)Assert.Single(made)!["algorithm"]);
+        open.AssertQuiet();
+
+        async Task<string> MadeAsync(string path, object body)
+        {
+            using var answer = await dashboard.Api.PostAsJsonAsync(path, body);
+            answer.EnsureSuccessStatusCode();
+            return (string)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["id"]!;
         }
     }
 

@@ -2,7 +2,6 @@ using JobHub.Web.Client;
 using JobHub.Web.Components.Shared;
 using JobHub.Web.Live;
 using Microsoft.AspNetCore.Components;
-using Microsoft.AspNetCore.Components.Forms;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.JSInterop;
 
@@ -13,7 +12,6 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
 {
     // A pause in typing is when what was typed is looked at.
     private static readonly TimeSpan AfterTyping = TimeSpan.FromMilliseconds(400);
-    private const long LargestProgram = 256L << 20;
 
     private readonly IReadOnlyList<SubmitForm> forms = SubmitForms.All();
     private readonly Dictionary<string, ElementReference> places = [];
@@ -23,9 +21,9 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     private SubmitForm form = default!;
     private List<List<SubmitField>> sections = [];
     private HubRefusedException? refusal;
-    private string? now, uploaded;
+    private string? now;
     private string type = "streaming";
-    private bool kept, tried, sending, uploading, copied;
+    private bool kept, tried, sending, copied;
     private int turn;
 
     [Parameter] public string? Family { get; set; }
@@ -158,28 +156,12 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         if (places.TryGetValue(field.Name, out var place)) await place.FocusAsync();
     }
 
-    private async Task UploadAsync(InputFileChangeEventArgs chosen)
+    private async Task UploadedAsync((string Name, string Answer) stored)
     {
-        (uploading, uploaded) = (true, $"Uploading {Shown.Name(chosen.File.Name)}…");
-        StateHasChanged();
-        var name = chosen.File.Name;
-        if (chosen.File.Size > LargestProgram)
-        {
-            (uploading, uploaded) = (false, $"Larger than {Shown.Bytes(LargestProgram)}: send it with curl.");
-            return;
-        }
-
-        var done = await DoAsync(async ct =>
-        {
-            await using var content = chosen.File.OpenReadStream(LargestProgram, ct);
-            await hub.UploadAsync(name, type, content, ct);
-            form.Programs = programs = await hub.ProgramsAsync(ct);
-        }, said => uploaded = said.Message);
-        uploading = false;
-        if (!done) return;
-        uploaded = $"{Shown.Name(name)} is uploaded.";
+        if (!await DoAsync(async ct => form.Programs = programs = await hub.ProgramsAsync(ct), static _ => { })) return;
         // The first place that is empty is what it was uploaded for.
-        if (form.Fields.FirstOrDefault(f => f.Kind is FieldKind.Program && !f.Optional && !form.Has(f.Name)) is { } field) await Edit(field, name);
+        if (form.Fields.FirstOrDefault(f => f.Kind is FieldKind.Program && !f.Optional && !form.Has(f.Name)) is { } field) await Edit(field, stored.Name);
+        StateHasChanged();
     }
 
     private async Task CopyAsync()
