@@ -52,7 +52,7 @@ public sealed class HubLogs(HubHttp hub)
     public Task<IReadOnlyList<LogAttempt>> AttemptsAsync(string job, string task, CancellationToken ct) =>
         hub.GetAsync<IReadOnlyList<LogAttempt>>($"{Of(job)}/tasks/{Uri.EscapeDataString(task)}/attempts", ct);
 
-    public Task<PastEvents> EventsAsync(string? job, string? kind, string? project, long? before, int limit, CancellationToken ct) =>
+    public Task<PastEvents> EventsAsync(string? job, string? kind, long? before, int limit, CancellationToken ct, string? project = null) =>
         hub.GetAsync<PastEvents>(HubHttp.Path("/hub/v1/events/list", ("job", job), ("kind", kind), ("project", project), ("before", before), ("limit", limit)), ct);
 
     private static string Of(string job) => $"/hub/v1/jobs/{Uri.EscapeDataString(job)}";

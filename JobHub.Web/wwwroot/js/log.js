@@ -1,4 +1,6 @@
 // A log is a window over what was printed: near its ends earlier and later lines are asked for, and what is looked at stays where it is.
+const placed = new WeakMap();
+
 export function watch(box, page) {
   let asked = false;
   const first = () => [...box.querySelectorAll("[data-offset]")].find(row => row.getBoundingClientRect().bottom > box.getBoundingClientRect().top);
@@ -8,10 +10,12 @@ export function watch(box, page) {
     const call = up && box.querySelector(".edge:first-child") ? "EarlierAsync" : down && box.querySelector(".edge:last-child") ? "LaterAsync" : null;
     if (!call) return;
     asked = true;
-    const seen = first(), top = seen?.getBoundingClientRect().top;
+    const seen = first(), before = placed.get(box), top = seen?.getBoundingClientRect().top;
     try { await page.invokeMethodAsync(call); } catch { /* The page is gone, or away. */ }
     requestAnimationFrame(() => {
-      if (seen?.isConnected) box.scrollTop += seen.getBoundingClientRect().top - top;
+      // What was shown on purpose meanwhile stays shown, and else what was looked at.
+      if (placed.get(box) !== before) show(box, placed.get(box).place);
+      else if (seen?.isConnected) box.scrollTop += seen.getBoundingClientRect().top - top;
       setTimeout(() => { asked = false; }, 100);
     });
   };
@@ -40,6 +44,7 @@ export function watch(box, page) {
 
 // Shows a place: the end, or the line with an offset.
 export function show(box, place) {
+  placed.set(box, { place });
   if (place === "end") { box.scrollTop = box.scrollHeight; return; }
   if (place === "start") { box.scrollTop = 0; return; }
   const at = place === "at" && box.querySelector(".ln.at");
