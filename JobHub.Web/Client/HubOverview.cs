@@ -5,11 +5,17 @@ public sealed class HubOverview(HubHttp hub)
 {
     public Task<Overview> GetAsync(string? window, string? project, CancellationToken ct) => hub.GetAsync<Overview>(HubHttp.Path("/hub/v1/overview", ("window", window), ("project", project)), ct);
 
+    /// <summary>What is work just now, in three numbers.</summary>
+    public Task<WorkNow> NowAsync(string? project, CancellationToken ct) => hub.GetAsync<WorkNow>(HubHttp.Path("/hub/v1/overview/now", ("project", project)), ct);
+
     /// <summary>How many jobs there are at all, ended ones too.</summary>
     public async Task<long> JobsAsync(string? project, CancellationToken ct) => (await hub.GetAsync<JobTotal>(HubHttp.Path("/hub/v1/jobs/counts", ("project", project)), ct)).Total;
 
     private sealed record JobTotal(long Total);
 }
+
+/// <summary>Jobs that run, findings, workers that were lost in the last day.</summary>
+public sealed record WorkNow(long Running, int Findings, int Lost);
 
 /// <summary>What <c>/hub/v1/overview</c> answers.</summary>
 public sealed record Overview(

@@ -10,6 +10,9 @@ public sealed record HubOverview(
 /// <summary>Jobs that have not ended, by state; of a tree its root.</summary>
 public sealed record HubJobsNow(long Queued, long Running, long Paused, long Canceling);
 
+/// <summary>What is work for somebody just now: jobs that run, findings, and workers that were lost in the last day.</summary>
+public sealed record HubNow(long Running, int Findings, int Lost);
+
 /// <summary>What ended in the window, and what was submitted.</summary>
 public sealed record HubEnded(long JobsSubmitted, long JobsSucceeded, long JobsFailed, long JobsCanceled, long TasksSucceeded, long TasksFailed, long TasksCanceled);
 

@@ -18,6 +18,7 @@ public static class OverviewEndpoints
     {
         hub.MapGet("/overview", GetAsync).WithTags("Overview").ProducesProblem(400).WithQuery("window", "15m, 1h (without it), 24h or 7d.").WithQuery("project", "Only of this project.")
             .WithSummary("How the hub is: jobs by state, what ended, failures by cause, what waits and why, what needs a look, capacity by pool.");
+        hub.MapGet("/overview/now", NowAsync).WithTags("Overview").WithQuery("project", "Only of this project.").WithSummary("Three numbers of it: jobs that run, findings, workers that were lost in the last day.");
         hub.MapGet("/overview/load", LoadAsync).WithTags("Overview").ProducesProblem(400).WithQuery("window", "15m, 1h (without it) or 24h.")
             .WithSummary("Load, memory and slots of all workers together, by minute.");
     }
@@ -32,8 +33,7 @@ public static class OverviewEndpoints
         var (sampledAt, waiting) = await statistics.WaitingAsync(scope, ct);
         var buckets = await statistics.EndedAsync(scope, window, ct);
         var failures = await statistics.OfWorkersAsync(scope, OverviewFindings.Recent, ct);
-        IReadOnlyList<Webhook> told = RoutePolicies.Allows(RoutePolicy.Operators, caller.Role, writes: false) ? await webhooks.ListAsync(ct) : [];
-        if (project is not null) told = [.. told.Where(w => w.Project == project)];
+        var told = await WebhooksAsync(caller, project, webhooks, ct);
         var jobs = (await search.CountAsync(new() { Projects = scope.Projects, OnlyUnmade = scope.OnlyUnmade }, ct)).ByState;
         var ready = waiting.Where(static w => w.Claimable).ToArray();
         return TypedResults.Ok(new HubOverview(
@@ -50,6 +50,26 @@ public static class OverviewEndpoints
 
         async Task<HubCause[]> CausesAsync(bool ofJobs) =>
             [.. (await statistics.CausesAsync(scope, window, ofJobs, MostCauses, ct)).Select(static c => new HubCause(c.Cause, c.ExitCode, c.Count))];
+    }
+
+    private static async Task<Ok<HubNow>> NowAsync(
+        HttpContext context, StatisticReader statistics, JobSearch search, WorkerReader workers, WebhookStore webhooks, ProjectAccess access, TimeProvider clock, CancellationToken ct)
+    {
+        var (caller, project, now) = (Caller.Of(context), context.Request.QueryText("project"), clock.GetUtcNow());
+        var scope = await ScopeAsync(caller, project, access, ct);
+        var known = await workers.ListAsync(ct);
+        var jobs = (await search.CountAsync(new() { Projects = scope.Projects, OnlyUnmade = scope.OnlyUnmade }, ct)).ByState;
+        var findings = OverviewFindings.Of(
+            await statistics.OfWorkersAsync(scope, OverviewFindings.Recent, ct), (await statistics.WaitingAsync(scope, ct)).Waiting, known, await WebhooksAsync(caller, project, webhooks, ct), now);
+        return TypedResults.Ok(new HubNow(jobs.GetValueOrDefault(JobState.Running), findings.Length, known.Count(w => OverviewFindings.IsLostNow(w, now))));
+    }
+
+    /// <summary>The webhooks that a caller may know of.</summary>
+    private static async Task<IReadOnlyList<Webhook>> WebhooksAsync(Caller caller, string? project, WebhookStore webhooks, CancellationToken ct)
+    {
+        if (!RoutePolicies.Allows(RoutePolicy.Operators, caller.Role, writes: false)) return [];
+        var all = await webhooks.ListAsync(ct);
+        return project is null ? all : [.. all.Where(w => w.Project == project)];
     }
 
     private static async Task<Results<Ok<HubWorkerMinutes>, ProblemResult>> LoadAsync(HttpContext context, StatisticReader statistics, CancellationToken ct) =>

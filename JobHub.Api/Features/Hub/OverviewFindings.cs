@@ -21,6 +21,9 @@ public static class OverviewFindings
     // A worker that was lost long ago is news no more.
     private static readonly TimeSpan News = TimeSpan.FromHours(24);
 
+    /// <summary>Lost, and not so long ago that nobody will look any more.</summary>
+    internal static bool IsLostNow(KnownWorker worker, DateTimeOffset now) => worker.Standing == WorkerStanding.Lost && now - worker.EndedAt < News;
+
     /// <summary>The findings, those that began last first.</summary>
     public static HubFinding[] Of(IReadOnlyList<WorkerFailure> failures, IReadOnlyList<QueuedTasks> waiting, IReadOnlyList<KnownWorker> workers, IReadOnlyList<Webhook> webhooks, DateTimeOffset now)
     {
@@ -29,7 +32,7 @@ public static class OverviewFindings
         if (OnOneWorker(failures, workers) is { } concentrated) found.Add(concentrated);
         found.AddRange(waiting.Where(static w => w.Reason == WaitReasons.NoWorkerWithAffinity && w.Tags.Length > 0).Select(w => Unoffered(w, workers, now)));
         found.AddRange(waiting.Where(static w => w.Reason is WaitReasons.NoWorker or WaitReasons.WorkersStopped).GroupBy(static w => w.Reason).Select(static g => Unserved(g.Key, [.. g])));
-        found.AddRange(workers.Where(w => w.Standing == WorkerStanding.Lost && now - w.EndedAt < News).Select(w => Lost(w, failures)));
+        found.AddRange(workers.Where(w => IsLostNow(w, now)).Select(w => Lost(w, failures)));
         found.AddRange(webhooks.Where(static w => w.Dead > 0).Select(static w => Dead(w)));
         found.AddRange(webhooks.Where(static w => w.DisabledReason is not null).Select(static w => Off(w)));
         return [.. found.OrderByDescending(static f => f.At ?? DateTimeOffset.MaxValue).Take(Most)];

@@ -1,3 +1,6 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 
 namespace JobHub.Web.Tests.Pages;
@@ -15,6 +18,22 @@ public class ShellPageTests(Dashboard dashboard)
         await Assertions.Expect(open.Page.Locator("button#live")).ToHaveTextAsync("Live");
         await open.ShootAsync($"more{(phone ? "-phone" : "")}{(dark ? "-dark" : "-light")}");
         await open.AssertFitsAsync();
+        open.AssertQuiet();
+    }
+
+    [Fact]
+    public async Task Navigation_CountsWhatRuns_AsLongAsItRuns()
+    {
+        // Of a project of its own: others may run something too.
+        var project = $"nav-{Guid.NewGuid():N}";
+        using var answer = await dashboard.Api.PostAsJsonAsync($"/jobs?project={project}", new { command = "sleep 600" });
+        var id = (string)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["job_id"]!;
+        await using var open = await dashboard.OpenAsync($"/more?project={project}");
+        var jobs = open.Page.GetByRole(AriaRole.Navigation, new() { Name = "Main", Exact = true }).GetByRole(AriaRole.Link, new() { NameRegex = new("^Jobs") });
+        await Assertions.Expect(jobs).ToHaveAccessibleNameAsync(new Regex("^Jobs ?1 runs$"), new() { Timeout = 60_000 });
+        await open.ShootAsync("navigation-counts");
+        (await dashboard.Api.PostAsync($"/hub/v1/jobs/{id}/cancel", null)).EnsureSuccessStatusCode();
+        await Assertions.Expect(jobs).ToHaveAccessibleNameAsync("Jobs", new() { Timeout = 60_000 });
         open.AssertQuiet();
     }
 
