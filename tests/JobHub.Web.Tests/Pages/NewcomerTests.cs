@@ -60,13 +60,13 @@ public sealed class NewcomerTests(Dashboard dashboard) : IClassFixture<Dashboard
         await Assertions.Expect(page.Locator("#job .phases")).ToBeVisibleAsync();
         await open.ShootAsync("newcomer-6-job");
 
+        var job = page.Url;
         await page.Locator(".made").GetByRole(AriaRole.Link, new() { Name = "Log" }).ClickAsync();
         await page.Locator(".src a", new() { HasText = "m-0" }).ClickAsync();
         await Assertions.Expect(page.Locator("[role=log]")).ToContainTextAsync("lines read: 4");
         await open.ShootAsync("newcomer-7-log");
-        await page.GoBackAsync();
-        await page.GoBackAsync();
 
+        await page.GotoAsync(job);
         await page.Locator(".made").GetByRole(AriaRole.Link, new() { Name = "Inputs and outputs" }).ClickAsync();
         await Assertions.Expect(page.Locator("main")).ToContainTextAsync("project:///fable 1.txt");
         var link = page.GetByRole(AriaRole.Link, new() { Name = "Download part-00000" });
