@@ -28,6 +28,7 @@ public static class HubEndpoints
         jobs.MapLog();
         hub.MapExplain();
         hub.MapBulk();
+        hub.MapSubmitCheck();
         hub.MapWebhooks();
         hub.MapArtifacts();
         hub.MapFiles();

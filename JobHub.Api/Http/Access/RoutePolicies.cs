@@ -74,6 +74,7 @@ public static class RoutePolicies
         ("/hub/v1/waiting", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/trees", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/bulk", RoutePolicy.Family, ProjectSource.None),
+        ("/hub/v1/submit", RoutePolicy.Family, ProjectSource.Query),
         ("/hub/v1/events", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/artifacts", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/files", RoutePolicy.Family, ProjectSource.Query),

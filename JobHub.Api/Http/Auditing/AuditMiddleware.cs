@@ -23,6 +23,7 @@ public sealed class AuditMiddleware(RequestDelegate next, AuditLog log, JobProje
 
         await next(context);
         var note = context.Features.Get<AuditNote>();
+        if (note is { Unchanged: true }) return;
         if (context.Response.StatusCode >= 400 && note is not { Refused: true }) return;
         await log.AppendAsync(await EntryAsync(context, pattern, note));
     }

@@ -23,6 +23,9 @@ public sealed class AuditNote
     /// <summary>It is kept although the request was refused.</summary>
     public bool Refused { get; set; }
 
+    /// <summary>It only looked: nothing is kept of it.</summary>
+    public bool Unchanged { get; set; }
+
     /// <summary>The note of a request.</summary>
     public static AuditNote Of(HttpContext context)
     {

@@ -107,6 +107,38 @@ public class SubmitPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task Input_IsLookedForWhileOneTypes_AndSubmitAsksAnew()
+    {
+        var folder = Directory.CreateTempSubdirectory("jobhub-submit-").FullName;
+        try
+        {
+            await using var open = await dashboard.OpenAsync("/submit");
+            await open.Page.GetByLabel("Input path").FillAsync($"file://{folder}/in.txt");
+            await Assertions.Expect(open.Page.Locator("#f-inputPath-e")).ToContainTextAsync("does not exist");
+            await Assertions.Expect(open.Page.Locator(".checks li").First).ToContainTextAsync("does not exist");
+            await open.ShootAsync("submit-looked");
+            await File.WriteAllTextAsync(Path.Combine(folder, "in.txt"), "b\na\n");
+            await open.Page.GetByLabel("Split size").FillAsync("2");
+            await Assertions.Expect(open.Page.Locator("#f-inputPath-e")).ToHaveCountAsync(0);
+            await Assertions.Expect(open.Page.Locator(".checks li").First).ToContainTextAsync("1 object, 4 B, 2 maps");
+            await Assertions.Expect(Submit(open)).ToBeEnabledAsync();
+
+            await open.GoAsync("/submit/command");
+            await open.Page.GetByLabel("Files it reads").FillAsync("/nowhere/of-the-form.txt");
+            await Assertions.Expect(open.Page.Locator("#f-files-e")).ToContainTextAsync("The project has no file '/nowhere/of-the-form.txt'");
+            using (var stored = await dashboard.Api.PutAsync("/hub/v1/files?path=/nowhere/of-the-form.txt", new StringContent("there"))) stored.EnsureSuccessStatusCode();
+            await open.Page.GetByLabel("Command", new() { Exact = true }).FillAsync("cat /nowhere/of-the-form.txt");
+            await Submit(open).ClickAsync();
+            await SucceedsAsync(open);
+            open.AssertQuiet();
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task Analysis_OfADataset_IsSentAndMakesItsTree()
     {
         var name = "Submit" + Guid.NewGuid().ToString("N")[..8];
@@ -114,8 +146,11 @@ public class SubmitPageTests(Dashboard dashboard)
         var dataset = await MadeAsync($"/hub/v1/projects/{project}/datasets", new { description = "of the form" });
         using (var profiles = await dashboard.Api.PutAsync($"/hub/v1/projects/{project}/datasets/{dataset}/profiles/files", new StringContent("ST\ta\tb\tc\n1\t1\t1\t1\n2\t1\t1\t2\n3\t1\t2\t2\n"))) profiles.EnsureSuccessStatusCode();
         await using var open = await dashboard.OpenAsync("/submit/analysis");
-        await open.Page.GetByLabel("Project", new() { Exact = true }).Last.FillAsync(project);
-        await open.Page.GetByLabel("Dataset").FillAsync(dataset);
+        await open.Page.Locator("#f-project").FillAsync(project);
+        await open.Page.Locator("#f-dataset").FillAsync(Guid.NewGuid().ToString());
+        await Assertions.Expect(open.Page.Locator("#f-dataset-e")).ToContainTextAsync("no dataset with this id");
+        await open.Page.Locator("#f-dataset").FillAsync(dataset);
+        await Assertions.Expect(open.Page.Locator("#f-dataset-e")).ToHaveCountAsync(0);
         await open.Page.GetByLabel("Loci that may differ").FillAsync("2");
         await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("\"goeburst\"");
         await Submit(open).ClickAsync();

@@ -33,6 +33,35 @@ public sealed partial class SubmitForm
     /// <summary>What is put into the group that the call makes.</summary>
     public Func<SubmitForm, JsonArray>? Children { get; init; }
 
+    /// <summary>Asks the hub what only the hub knows of what is filled in: what it has found (null: nothing to tell), or the field that is wrong and why.</summary>
+    public Func<SubmitForm, HubSubmit, CancellationToken, Task<(string? Found, string? Field, string? Fault)>>? Look { get; init; }
+
+    /// <summary>The fields that it looks at, the most telling first.</summary>
+    public IReadOnlyList<string> Watched { get; init; } = [];
+
+    /// <summary>What the hub has found.</summary>
+    public string? Found { get; private set; }
+
+    private readonly HashSet<string> looked = [];
+
+    /// <summary>Forgets what was found: it may be otherwise now.</summary>
+    public void Forget()
+    {
+        foreach (var name in looked) Refused.Remove(name);
+        looked.Clear();
+        Found = null;
+    }
+
+    /// <summary>Notes what the hub has found.</summary>
+    public void Note(string? found, string? field, string? fault)
+    {
+        Forget();
+        Found = found;
+        if (field is null || fault is null) return;
+        Refused[field] = fault;
+        looked.Add(field);
+    }
+
     /// <summary>The programs that are there.</summary>
     public IReadOnlyList<SubmitProgram> Programs { get; set; } = [];
 
@@ -76,11 +105,17 @@ public sealed partial class SubmitForm
     /// <summary>Puts what the Api refused to its field.</summary>
     public SubmitField? Take(HubRefusedException refusal)
     {
-        ArgumentNullException.ThrowIfNull(refusal);
-        var name = refusal.Field?.Split('[')[0];
-        var field = name is null ? null : Fields.FirstOrDefault(f => f.Name == name || f.Aliases.Contains(name) || f.Name.StartsWith(name + ".", StringComparison.Ordinal));
+        var field = FieldOf(refusal);
         if (field is not null) Refused[field.Name] = refusal.Message;
         return field;
+    }
+
+    /// <summary>The field that the Api refused.</summary>
+    public SubmitField? FieldOf(HubRefusedException refusal)
+    {
+        ArgumentNullException.ThrowIfNull(refusal);
+        var name = refusal.Field?.Split('[')[0];
+        return name is null ? null : Fields.FirstOrDefault(f => f.Name == name || f.Aliases.Contains(name) || f.Name.StartsWith(name + ".", StringComparison.Ordinal));
     }
 
     /// <summary>What is kept for the next time: no secret.</summary>

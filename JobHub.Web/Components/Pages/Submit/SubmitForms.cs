@@ -19,6 +19,16 @@ public static class SubmitForms
     private static SubmitForm MapReduce() => new()
     {
         Family = "mapreduce", Word = "MapReduce", Path = static f => "/api/v1/jobs" + InProject(f),
+        Watched = ["inputPath", "inputType", "splitSize", "nReducers", "inputStorageCredentials.username", "inputStorageCredentials.password", "project"],
+        Look = static async (f, hub, ct) =>
+        {
+            if (f.Has("inputStorageCredentials.username") != f.Has("inputStorageCredentials.password")) return default;
+            var fields = new JsonObject();
+            Text(fields, f, "inputPath", "inputType");
+            Whole(fields, f, "splitSize", "nReducers");
+            Credentials(fields, f, name => f[name], "inputStorageCredentials");
+            return (await hub.InputAsync(ProjectOf(f), fields, ct), null, null);
+        },
         Fields =
         [
             new("inputPath", "Input path", FieldKind.Mono, 6) { Section = Inputs, Placeholder = "project:///texts/*.txt", Hint = "project:/// and a path of Files, s3://bucket/key, or file:/// on the hub's machine. A slash at its end or a * takes many.", Rule = PathRule },
@@ -61,6 +71,16 @@ public static class SubmitForms
     private static SubmitForm Command() => new()
     {
         Family = "command", Word = "Command", Path = static f => "/jobs" + InProject(f),
+        Watched = ["files", "project"],
+        Look = static async (f, hub, ct) =>
+        {
+            foreach (var path in f.Lines("files").Take(MostFiles))
+            {
+                if (!await hub.HasFileAsync(ProjectOf(f), path, ct)) return (null, "files", $"The project has no file '{(path.Length > 100 ? path[..100] : path)}'. Upload it on the page Files, or take the line away.");
+            }
+
+            return default;
+        },
         Fields =
         [
             new("command", "Command", FieldKind.Lines, 6) { Section = What, Longest = 131_071, Placeholder = "wc -l < /data/in.csv", Hint = "Run by sh -c." },
@@ -96,6 +116,15 @@ public static class SubmitForms
     private static SubmitForm Analysis() => new()
     {
         Family = "analysis", Word = "Analysis", Path = static f => $"/projects/{Uri.EscapeDataString(f.Has("project") ? f["project"].Trim() : "PROJECT")}/jobs{(f.Has("priority") && f["priority"] is not "255" ? $"?priority={f["priority"].Trim()}" : "")}",
+        Watched = ["dataset", "project", "inference", "analysis"],
+        Look = static async (f, hub, ct) =>
+        {
+            var dataset = $"/hub/v1/projects/{Uri.EscapeDataString(f["project"].Trim())}/datasets/{Uri.EscapeDataString(f["dataset"].Trim())}";
+            if (!f.Has("project")) return default;
+            if (!await hub.HasAsync(dataset, ct)) return (null, "dataset", "The project has no dataset with this id. Its page lists them.");
+            return f["analysis"] is "visualization" && f.Has("inference") && !await hub.HasAsync($"{dataset}/inferences/{Uri.EscapeDataString(f["inference"].Trim())}", ct)
+                ? (null, "inference", "The dataset has no inference with this id, or it is not made yet.") : default;
+        },
         Fields =
         [
             new("project", "Project", FieldKind.Project, 3) { Section = "Where", Longest = 64, Rule = ProjectRule },
@@ -142,6 +171,11 @@ public static class SubmitForms
             return (JsonNode)child;
         })]),
     };
+
+    // More are looked at when it is sent.
+    private const int MostFiles = 20;
+
+    private static string? ProjectOf(SubmitForm form) => form.Has("project") ? form["project"].Trim() : null;
 
     private static string InProject(SubmitForm form) => form.Has("project") ? $"?project={Uri.EscapeDataString(form["project"].Trim())}" : "";
 

@@ -86,6 +86,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     private async Task Edit(SubmitField field, string? value)
     {
         (form[field.Name], now, refusal, copied) = (value ?? "", field.Name, null, false);
+        if (form.Watched.Contains(field.Name)) form.Forget();
         var mine = ++turn;
         try
         {
@@ -99,6 +100,21 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         looked.Add(field.Name);
         if (mine != turn) return;
         if (field.Kind is FieldKind.Project && form.Has(field.Name) && form.FaultOf(field) is null) await OfProjectAsync(form[field.Name].Trim());
+        StateHasChanged();
+        if (form.Watched.Contains(field.Name)) await LookAsync();
+    }
+
+    /// <summary>Asks the hub what only the hub knows, once what it needs is filled in.</summary>
+    private async Task LookAsync()
+    {
+        var (mine, asked) = (turn, form);
+        if (asked.Look is not { } look || !asked.Has(asked.Watched[0]) || asked.Fields.Any(f => asked.Watched.Contains(f.Name) && asked.FaultOf(f) is not null)) return;
+        var (found, refused) = ((Found: (string?)null, Field: (string?)null, Fault: (string?)null), (HubRefusedException?)null);
+        await DoAsync(async ct => found = await look(asked, hub, ct), said => refused = said);
+        // Something else was typed meanwhile, or it is being sent.
+        if (mine != turn || asked != form || sending) return;
+        if (refused is null) asked.Note(found.Found, found.Field, found.Fault);
+        else if (asked.FieldOf(refused) is { } field) asked.Note(null, field.Name, refused.Message);
         StateHasChanged();
     }
 
@@ -123,6 +139,8 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     {
         if (sending) return;
         (tried, refusal) = (true, null);
+        // What was found before may be otherwise now: the submission itself is told.
+        form.Forget();
         if (form.Faults() is [var (first, _), ..])
         {
             await FocusAsync(first);
@@ -188,7 +206,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         {
             var wrong = section.Select(f => (Field: f, Fault: form.FaultOf(f))).FirstOrDefault(static f => f.Fault is not null);
             var shown = section.Select(FaultShown).FirstOrDefault(static f => f is not null);
-            yield return (shown is not null ? false : wrong.Fault is null ? true : null, section[0].Section!, shown ?? (wrong.Fault is null ? "" : $"{wrong.Field.Label} is wanted"));
+            yield return (shown is not null ? false : wrong.Fault is null ? true : null, section[0].Section!, shown ?? (wrong.Fault is not null ? $"{wrong.Field.Label} is wanted" : form.Watched.Count > 0 && section.Exists(f => f.Name == form.Watched[0]) ? form.Found ?? "" : ""));
         }
     }
 
