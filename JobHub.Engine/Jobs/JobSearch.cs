@@ -9,7 +9,7 @@ namespace JobHub.Engine.Jobs;
 public sealed class FilterTooSlowException(Exception inner) : Exception("What matches is too far apart to be found in time. Narrow the filter: by project, user, state, a longer word or a time.", inner);
 
 /// <summary>Searches over the jobs of all families: pages of what matches, how much that is, and where a page's jobs run.</summary>
-public sealed class JobSearch(NpgsqlDataSource database, JobReader jobs)
+public sealed partial class JobSearch(NpgsqlDataSource database, JobReader jobs)
 {
     /// <summary>So many matches are counted one by one; above, a count is not exact.</summary>
     public const int CountedLimit = 100_000;

@@ -23,6 +23,7 @@ public sealed partial class JobTrees
         long[] ids = [.. edits.Select(e => e.Id)];
         if (await MissingAsync(connection, ids, ct) is { } missing) return Unknown(missing);
         var rows = await FindAsync(connection, ids, ct);
+        edits = await SettleAsync(connection, edits, rows, ct);
         await using var batch = new NpgsqlBatch(connection);
         foreach (var edit in edits)
         {
@@ -46,6 +47,30 @@ public sealed partial class JobTrees
     /// <summary>Replaces what a job depends on.</summary>
     public Task<TreeResult> SetDependenciesAsync(long id, IReadOnlyList<long> dependencies, string caller, CancellationToken ct) =>
         EditAsync([new TreeEdit(id) { Dependencies = dependencies }], caller, ct);
+
+    /// <summary>What is added to values and taken from them, as the values that come out of it.</summary>
+    private static async Task<TreeEdit[]> SettleAsync(NpgsqlConnection connection, IReadOnlyList<TreeEdit> edits, Dictionary<long, Row> rows, CancellationToken ct)
+    {
+        long[] depending = [.. edits.Where(static e => e.AddDependencies.Count + e.DropDependencies.Count > 0).Select(static e => e.Id)];
+        var edges = new List<TreeDependency>();
+        if (depending.Length > 0)
+        {
+            await using var command = new NpgsqlCommand("SELECT job, dependency FROM dependency WHERE job = ANY($1) ORDER BY dependency", connection);
+            command.Parameters.AddWithValue(depending);
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct)) edges.Add(new(reader.GetInt64(0), reader.GetInt64(1)));
+        }
+
+        var before = edges.ToLookup(static e => e.Job, static e => e.Dependency);
+        return
+        [
+            .. edits.Select(e => e with
+            {
+                Affinity = e.AddTags.Count + e.DropTags.Count == 0 ? e.Affinity : string.Join(',', rows[e.Id].Tags.Except(e.DropTags).Union(e.AddTags)),
+                Dependencies = e.AddDependencies.Count + e.DropDependencies.Count == 0 ? e.Dependencies : [.. before[e.Id].Except(e.DropDependencies).Union(e.AddDependencies)],
+            }),
+        ];
+    }
 
     /// <summary>What is a job's own: one row a job, all of a call at once.</summary>
     private static TreeResult.Conflict? Edit(NpgsqlBatch batch, Row row, TreeEdit edit)

@@ -48,6 +48,12 @@ public sealed record TreeEdit(long Id)
     /// <summary>A move: the new group; 0 = among the roots.</summary>
     public long? Parent { get; init; }
     public IReadOnlyList<long>? Dependencies { get; init; }
+    /// <summary>Added to the affinity it has, and taken from it.</summary>
+    public IReadOnlyCollection<string> AddTags { get; init; } = [];
+    public IReadOnlyCollection<string> DropTags { get; init; } = [];
+    /// <summary>Added to what it depends on, and taken from it.</summary>
+    public IReadOnlyCollection<long> AddDependencies { get; init; } = [];
+    public IReadOnlyCollection<long> DropDependencies { get; init; } = [];
 }
 
 /// <summary>What became of a call on a tree.</summary>

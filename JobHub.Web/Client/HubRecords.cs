@@ -37,6 +37,8 @@ public record HubJob
     public Dictionary<string, long> Counters { get; init; } = [];
     /// <summary>Where it runs; in lists.</summary>
     public HubPlace? Place { get; init; }
+    /// <summary>The numbers of the groups above it, the root first; in lists that ask for it.</summary>
+    public IReadOnlyList<long> Path { get; init; } = [];
     /// <summary>Why it waits; in lists.</summary>
     public HubWaiting? Waiting { get; init; }
 }

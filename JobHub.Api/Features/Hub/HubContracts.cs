@@ -8,6 +8,9 @@ public sealed record HubJobPage(IReadOnlyList<HubJob> Items, string? Next);
 /// <summary>How many jobs match, by state; all states are named. Not exact: at least so many.</summary>
 public sealed record HubJobCounts(long Total, bool Exact, Dictionary<string, long> ByState);
 
+/// <summary>What the ended tasks of jobs took, those below groups too. Not exact: there is more than was added up.</summary>
+public sealed record HubJobSums(int Jobs, int Tasks, double Seconds, double? AverageSeconds, bool Exact);
+
 /// <summary>Where a job's attempts are now. <paramref name="Worker"/> is named when it is one.</summary>
 public sealed record HubPlace(int Slots, int Workers, string? Worker);
 
@@ -51,6 +54,8 @@ public record HubJob
     public HubPlace? Place { get; init; }
     /// <summary>Why it waits; only in lists, absent when it does not.</summary>
     public HubWaiting? Waiting { get; init; }
+    /// <summary>The numbers of the groups above it, the root first; only in lists that ask for it.</summary>
+    public IReadOnlyList<long>? Path { get; init; }
     /// <summary>The family's own part; only of one job, not in lists.</summary>
     public JsonElement? Details { get; init; }
 }

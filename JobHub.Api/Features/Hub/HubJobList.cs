@@ -23,9 +23,12 @@ public static class HubJobList
         WithFilters(hub.MapGet("/jobs", ListAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422)
                 .WithSummary("Jobs of all families, newest first; of trees the roots, or with ?parent= the jobs in a group, or with ?flat=true all."))
             .WithQuery("sort", "-number (default) or number; -priority or priority of jobs that have not ended; -ended or ended of those that have.")
-            .WithQuery("limit", "1 to 500 (50).").WithQuery("after", "The last page's next.");
+            .WithQuery("limit", "1 to 500 (50).").WithQuery("after", "The last page's next.").WithQuery("at", "The number to begin at, in an order by number.")
+            .WithQuery("path", "true: of each job the numbers of the groups above it.");
         WithFilters(hub.MapGet("/jobs/counts", CountsAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404)
             .WithSummary("How many jobs match, by state. Exact for filters of project, family and state; others are counted up to 100,000 and for a moment."));
+        WithFilters(hub.MapGet("/jobs/sums", SumsAsync).WithTags("Jobs").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422)
+            .WithSummary("What the ended tasks of the jobs that match took, together and on average; of the thousand newest jobs and 50,000 tasks."));
         WithFilters(hub.MapGet("/jobs.csv", CsvAsync).WithTags("Jobs").Produces<string>(200, "text/csv").ProducesProblem(400).ProducesProblem(404).ProducesProblem(422)
             .WithSummary("All jobs that match, as CSV, streamed.")).WithQuery("sort", "As of the list.");
     }
@@ -58,6 +61,7 @@ public static class HubJobList
         var tree = await TreeOfAsync(items, trees, ct);
         var parents = await ParentsAsync(tree.Values, reader, ct);
         var places = await search.WhereAsync([.. items.Select(static job => job.Number)], ct);
+        var paths = context.Request.QueryFlag("path") ? await search.PathsAsync([.. tree.Values.Where(static job => job.Parent != 0).Select(static job => job.Number)], ct) : [];
         var waiting = await explain.JobsAsync([.. items.Where(static job => !job.State.IsTerminal).Select(static job => job.Id)], ct);
         // One that is not in its tree any more is being deleted.
         var shown = items.Where(job => job.Family != JobFamily.Farm || tree.ContainsKey(job.Number)).Select(job =>
@@ -68,6 +72,7 @@ public static class HubJobList
             {
                 Place = places.TryGetValue(job.Number, out var place) ? new(place.Slots, place.Workers, place.Worker) : null,
                 Waiting = ExplainEndpoints.ToWire(waiting.GetValueOrDefault(job.Id)),
+                Path = paths.GetValueOrDefault(job.Number),
             };
         });
         return TypedResults.Ok(new HubJobPage([.. shown], more ? HubJobQuery.CursorAfter(items[^1], filter) : null));
@@ -78,6 +83,20 @@ public static class HubJobList
         if (await query.ReadAsync(context.Request, ct) is not { } filter) return HubEndpoints.Unknown();
         var counts = await search.CountAsync(filter, ct);
         return TypedResults.Ok(new HubJobCounts(counts.Total, counts.Exact, Enum.GetValues<JobState>().ToDictionary(static s => s.ToString(), s => counts.ByState.GetValueOrDefault(s))));
+    }
+
+    private static async Task<Results<Ok<HubJobSums>, ProblemResult>> SumsAsync(HttpContext context, HubJobQuery query, JobSearch search, CancellationToken ct)
+    {
+        if (await query.ReadAsync(context.Request, ct) is not { } filter) return HubEndpoints.Unknown();
+        try
+        {
+            var sums = await search.SumsAsync(filter, LongestPage, ct);
+            return TypedResults.Ok(new HubJobSums(sums.Jobs, sums.Tasks, sums.Took.TotalSeconds, sums.Tasks == 0 ? null : sums.Took.TotalSeconds / sums.Tasks, sums.Exact));
+        }
+        catch (FilterTooSlowException fault)
+        {
+            return TooSlow(fault);
+        }
     }
 
     private static async Task<IResult> CsvAsync(HttpContext context, HubJobQuery query, JobSearch search, TreeReader trees, CancellationToken ct)

@@ -43,7 +43,10 @@ public sealed partial class HubJobQuery(JobReader jobs, ProjectAccess access)
         // One state has a plan of its own.
         if (filter.States is [var state]) filter = filter with { State = state, States = null };
         filter = filter with { Order = OrderOf(request, filter) };
-        return request.QueryText("after") is { } after ? filter with { Place = PlaceOf(after, filter) } : filter;
+        if (request.QueryText("after") is { } after) return filter with { Place = PlaceOf(after, filter) };
+        if (request.QueryNumber("at", 0, long.MaxValue >> 1) is not { } at) return filter;
+        if (filter.Order is not (JobOrder.Newest or JobOrder.Oldest) || (filter.CreatedAfter ?? filter.CreatedBefore) is not null) throw Problems.InvalidField("at", "A list begins at a number only in an order by number, and without createdAfter and createdBefore.");
+        return filter with { Place = new(0, filter.Order == JobOrder.Newest ? at + 1 : at - 1) };
     }
 
     /// <summary>The cursor after a job: opaque to callers, good for the same filter and order.</summary>

@@ -4,6 +4,7 @@ using JobHub.Api.Http.Access;
 using JobHub.Api.Http.Auditing;
 using JobHub.Engine.Accounts;
 using JobHub.Engine.Trees;
+using JobHub.Engine.Workers;
 using JobHub.ServiceDefaults;
 
 namespace JobHub.Api.Features.Hub;
@@ -20,6 +21,7 @@ public static class HubTreeEndpoints
             .WithSummary("What can be changed of jobs of trees: the values they have.");
         trees.MapPost("/jobs", ChangeAsync).Accepts<HubTreeChange>("application/json").ProducesProblem(400).ProducesProblem(404).ProducesProblem(409)
             .WithSummary("Gives jobs of trees a title, a priority, affinity, retries, a timeout or dependencies, or moves them into another group: all or none.");
+        trees.MapTreeSlots();
     }
 
     private static async Task<IResult> GetAsync(HttpContext context, TreeReader trees, ProjectAccess access, JobProjects projects, CancellationToken ct)
@@ -47,18 +49,20 @@ public static class HubTreeEndpoints
         if (change.Affinity?.Length > LongestAffinity) throw Problems.InvalidField("affinity", $"'affinity' has at most {LongestAffinity} characters.");
         if (change.Title?.Contains('\0') == true) throw Problems.InvalidField("title", "'title' must not hold a NUL.");
         if (change.Affinity?.Contains('\0') == true) throw Problems.InvalidField("affinity", "'affinity' must not hold a NUL.");
+        CheckSteps(change);
         In("priority", change.Priority, 255);
         In("retry", change.Retry, MostRetries);
         In("timeoutSeconds", change.TimeoutSeconds, LongestTimeout);
         if (change.Dependencies?.Length > MostJobs) throw Problems.InvalidField("dependencies", $"'dependencies' names at most {MostJobs} jobs.");
         long[] numbers = [.. jobs.Distinct()];
         // What it depends on may be of a project that he reads; where it goes he must be able to change.
-        var found = await CheckAsync(context, access, projects, [.. numbers, change.Parent ?? 0], change.Dependencies ?? [], writes: true, ct);
+        var found = await CheckAsync(context, access, projects, [.. numbers, change.Parent ?? 0], [.. change.Dependencies ?? [], .. change.AddDependencies ?? []], writes: true, ct);
         AuditNote.Objects(context, numbers);
         if (numbers.Where(found.ContainsKey).Select(n => found[n]).Distinct().ToArray() is [var only]) AuditNote.Of(context).Project = only;
         TreeEdit[] edits = [.. numbers.Select(n => new TreeEdit(n)
         {
             Title = change.Title, Priority = change.Priority, Affinity = change.Affinity, Retry = change.Retry, TimeoutSeconds = change.TimeoutSeconds, Parent = change.Parent, Dependencies = change.Dependencies,
+            AddTags = change.AddAffinity ?? [], DropTags = change.RemoveAffinity ?? [], AddDependencies = change.AddDependencies ?? [], DropDependencies = change.RemoveDependencies ?? [],
         })];
         return await trees.EditAsync(edits, Caller.Of(context).Name, ct) switch
         {
@@ -66,6 +70,25 @@ public static class HubTreeEndpoints
             TreeResult.NotFound none => Problems.NotFound(none.Code, none.Message),
             _ => TypedResults.NoContent(),
         };
+    }
+
+    /// <summary>What is added and taken away, each by itself; not together with a value in place of all.</summary>
+    private static void CheckSteps(HubTreeChange change)
+    {
+        foreach (var (field, tags) in new[] { ("addAffinity", change.AddAffinity), ("removeAffinity", change.RemoveAffinity) })
+        {
+            if (tags is null) continue;
+            if (change.Affinity is not null) throw Problems.InvalidField(field, $"'{field}' changes what jobs have; 'affinity' gives them all the same. Name one of them.");
+            if (tags.Length > AffinitySlots.Count) throw Problems.InvalidField(field, $"'{field}' holds at most {AffinitySlots.Count} names.");
+            foreach (var tag in tags) HubTreeSlots.CheckName(field, tag, empty: false);
+        }
+
+        foreach (var (field, jobs) in new[] { ("addDependencies", change.AddDependencies), ("removeDependencies", change.RemoveDependencies) })
+        {
+            if (jobs is null) continue;
+            if (change.Dependencies is not null) throw Problems.InvalidField(field, $"'{field}' changes what jobs depend on; 'dependencies' gives them all the same. Name one of them.");
+            if (jobs.Length > MostJobs) throw Problems.InvalidField(field, $"'{field}' names at most {MostJobs} jobs.");
+        }
     }
 
     private static void In(string field, int? value, int most)
@@ -109,4 +132,8 @@ public sealed record HubTreeChange
     public int? TimeoutSeconds { get; init; }
     public long? Parent { get; init; }
     public long[]? Dependencies { get; init; }
+    public string[]? AddAffinity { get; init; }
+    public string[]? RemoveAffinity { get; init; }
+    public long[]? AddDependencies { get; init; }
+    public long[]? RemoveDependencies { get; init; }
 }

@@ -73,6 +73,7 @@ public static class RoutePolicies
         ("/hub/v1/jobs.csv", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/waiting", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/trees", RoutePolicy.Family, ProjectSource.None),
+        ("/hub/v1/trees/affinities", RoutePolicy.Shared, ProjectSource.None),
         ("/hub/v1/bulk", RoutePolicy.Family, ProjectSource.None),
         ("/hub/v1/submit", RoutePolicy.Family, ProjectSource.Query),
         ("/hub/v1/events", RoutePolicy.Family, ProjectSource.None),

@@ -42,7 +42,48 @@ public sealed class TreeChangeTests(HubFixture fixture) : IClassFixture<HubFixtu
         Assert.Empty(Assert.Single(await GetAsync(second))!["dependencies"]!.AsArray());
     }
 
+    [Fact]
+    public async Task Change_ByWhatIsAddedAndTakenAway_LeavesTheRestOfEachJob()
+    {
+        var (root, first, second) = await TreeAsync();
+        await ChangeAsync($$"""{"jobs":[{{first}}],"affinity":"LINUX,GPU"}""", HttpStatusCode.NoContent);
+        await ChangeAsync($$"""{"jobs":[{{first}},{{second}}],"addAffinity":["BIG"],"removeAffinity":["GPU"]}""", HttpStatusCode.NoContent);
+        Assert.Equal("LINUX,BIG", (string?)Assert.Single(await GetAsync(first))!["affinity"]);
+        Assert.Equal("BIG", (string?)Assert.Single(await GetAsync(second))!["affinity"]);
+
+        var other = await Client.PutJobAsync("""{"title":"other"}""");
+        var third = await Client.PutJobAsync($$"""{"parent":{{root}},"title":"third","command":"true","dependencies":[{{first}}]}""");
+        await ChangeAsync($$"""{"jobs":[{{second}},{{third}}],"addDependencies":[{{other}}]}""", HttpStatusCode.NoContent);
+        Assert.Equal([first, other], Assert.Single(await GetAsync(third))!["dependencies"]!.AsArray().Select(static d => (long)d!).Order());
+        await ChangeAsync($$"""{"jobs":[{{second}},{{third}}],"removeDependencies":[{{first}}]}""", HttpStatusCode.NoContent);
+        Assert.All(await GetAsync(second, third), job => Assert.Equal([other], job!["dependencies"]!.AsArray().Select(static d => (long)d!)));
+        await ChangeAsync($$"""{"jobs":[{{second}}],"addDependencies":[{{second}}]}""", HttpStatusCode.Conflict);
+        await ChangeAsync($$"""{"jobs":[{{second}}],"addDependencies":[999999]}""", HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task Slots_AreNamedAllOrNone_AndOneThatIsUsedKeepsItsName()
+    {
+        var (_, first, _) = await TreeAsync();
+        var mine = "S" + Guid.NewGuid().ToString("N")[..8];
+        await NameAsync($$$"""{"names":{"60":"{{{mine}}}","61":"free {{{mine}}}"}}""", HttpStatusCode.NoContent);
+        await ChangeAsync($$"""{"jobs":[{{first}}],"addAffinity":["{{mine}}"]}""", HttpStatusCode.NoContent);
+        await NameAsync("""{"names":{"60":"","61":""}}""", HttpStatusCode.Conflict);
+        var names = JsonNode.Parse(await Client.GetStringAsync("/hub/v1/trees/affinities"))!["names"]!;
+        Assert.Equal((mine, "free " + mine), ((string?)names["60"], (string?)names["61"]));
+        await NameAsync("""{"names":{"61":""}}""", HttpStatusCode.NoContent);
+        Assert.Null(JsonNode.Parse(await Client.GetStringAsync("/hub/v1/trees/affinities"))!["names"]!["61"]);
+        foreach (var bad in (string[])["""{"names":{"65":"x"}}""", """{"names":{"1":"a,b"}}""", """{"names":{}}""", """{"names":{"1":null}}"""]) await NameAsync(bad, HttpStatusCode.BadRequest);
+    }
+
+    private async Task NameAsync(string body, HttpStatusCode expected)
+    {
+        using var answer = await Client.PostAsync("/hub/v1/trees/affinities", body.AsJson());
+        Assert.True(expected == answer.StatusCode, $"{body}: {(int)answer.StatusCode} {await answer.Content.ReadAsStringAsync()}");
+    }
+
     [Theory]
+    [InlineData("""{"jobs":[1],"affinity":"A","addAffinity":["B"]}""", "addAffinity"), InlineData("""{"jobs":[1],"removeAffinity":["A,B"]}""", "removeAffinity"), InlineData("""{"jobs":[1],"dependencies":[],"addDependencies":[2]}""", "addDependencies")]
     [InlineData("""{"jobs":[]}""", "jobs"), InlineData("""{"priority":1}""", "jobs"), InlineData("""{"jobs":[1],"priority":256}""", "priority"), InlineData("""{"jobs":[1],"retry":-1}""", "retry")]
     [InlineData("""{"jobs":[1],"title":"a\u0000b"}""", "title"), InlineData("""{"jobs":[1],"affinity":"a\u0000b"}""", "affinity")]
     public async Task Change_WithABadBody_NamesTheField(string body, string field)

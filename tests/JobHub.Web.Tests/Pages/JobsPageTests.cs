@@ -59,7 +59,7 @@ public class JobsPageTests(Dashboard dashboard)
         var page = open.Page;
         await Assertions.Expect(page.Locator("table[aria-label=Jobs]")).ToHaveAttributeAsync("aria-rowcount", "521");
         var last = page.Locator("tr[data-row][aria-rowindex='521']");
-        for (var i = 0; i < 60 && await last.CountAsync() == 0; i++)
+        for (var i = 0; i < 200 && await last.CountAsync() == 0; i++)
         {
             await page.Mouse.WheelAsync(0, 4000);
             await page.EvaluateAsync("() => new Promise(r => requestAnimationFrame(() => setTimeout(r, 100)))");
@@ -68,7 +68,7 @@ public class JobsPageTests(Dashboard dashboard)
         await Assertions.Expect(last).ToHaveCountAsync(1);
         Assert.InRange(await Rows(page).CountAsync(), 1, 300);
         var top = page.Locator("tr[data-row][aria-rowindex='2']");
-        for (var i = 0; i < 60 && await top.CountAsync() == 0; i++)
+        for (var i = 0; i < 200 && await top.CountAsync() == 0; i++)
         {
             await page.Mouse.WheelAsync(0, -4000);
             await page.EvaluateAsync("() => new Promise(r => requestAnimationFrame(() => setTimeout(r, 100)))");
@@ -203,8 +203,8 @@ public class JobsPageTests(Dashboard dashboard)
     public async Task List_WhoseMatchesAreInGroups_OffersThemFlat()
     {
         var root = await PutAsync("""{"title":"a tree","paused":true}""");
-        await PutAsync($$"""{"parent":{{root}},"title":"frame {{project}}","command":"true"}""");
-        await using var open = await dashboard.OpenAsync($"/jobs?q={project}");
+        await PutAsync($$"""{"parent":{{root}},"title":"frame","user":"{{project}}","command":"true"}""");
+        await using var open = await dashboard.OpenAsync($"/jobs?user={project}");
         await open.Page.GetByText("Show them flat").ClickAsync();
         await Assertions.Expect(Rows(open.Page)).ToHaveCountAsync(1);
         open.AssertQuiet();

@@ -12,7 +12,8 @@ namespace JobHub.Web.Components.Pages.JobList;
 public sealed partial class JobDock : IDisposable
 {
     private const long TypedAbove = 100;
-    private static readonly TimeSpan UndoFor = TimeSpan.FromSeconds(10), Beat = TimeSpan.FromMilliseconds(500);
+    private const int MostSummed = 500;
+    private static readonly TimeSpan UndoFor = TimeSpan.FromSeconds(10), Beat = TimeSpan.FromMilliseconds(500), SumsAfter = TimeSpan.FromMilliseconds(250);
 
     private readonly CancellationTokenSource gone = new();
     private (HubBulkRequest Request, HubBulkPreview Preview)? asking;
@@ -20,12 +21,16 @@ public sealed partial class JobDock : IDisposable
     private IReadOnlyList<HubTreeJob>? editing;
     private IReadOnlyList<HubJob>? cut;
     private DateTimeOffset until;
+    private HubJobSums? sums;
+    private (int Version, long Ended) summed = (-1, 0);
     private string number = "";
     private string? refusal;
     private bool choosing;
     private int priority = 128;
 
     [Inject] private HubBulks Bulks { get; set; } = default!;
+
+    [Inject] private HubJobs Jobs { get; set; } = default!;
 
     [Inject] private HubTrees Trees { get; set; } = default!;
 
@@ -38,6 +43,9 @@ public sealed partial class JobDock : IDisposable
     [Parameter, EditorRequired] public JobWords Words { get; set; } = default!;
 
     [Parameter] public HubJobCounts? Matches { get; set; }
+
+    /// <summary>The visitor may name slots of affinity.</summary>
+    [Parameter] public bool MayName { get; set; }
 
     /// <summary>Something was done, or the selection has changed.</summary>
     [Parameter] public EventCallback OnDone { get; set; }
@@ -59,16 +67,30 @@ public sealed partial class JobDock : IDisposable
     {
         get
         {
-            var (tasks, done, took, ran) = (0L, 0L, TimeSpan.Zero, 0);
-            foreach (var job in Selection.Jobs)
-            {
-                (tasks, done) = (tasks + job.Counted.Total, done + job.Counted.Succeeded);
-                if (job.StartedAt is not { } begin || job.EndedAt is not { } end) continue;
-                (took, ran) = (took + (end - begin), ran + 1);
-            }
-
-            return $"{Shown.Count(tasks)} {(tasks == 1 ? "task" : "tasks")} · {Shown.Count(done)} done" + (ran == 0 ? "" : $" · sum {Shown.Duration(took)} · average {Shown.Duration(took / ran)}");
+            var (tasks, done) = (Selection.Jobs.Sum(static j => (long)j.Counted.Total), Selection.Jobs.Sum(static j => (long)j.Counted.Succeeded));
+            var counted = Selection.All ? "" : $"{Shown.Count(tasks)} {(tasks == 1 ? "task" : "tasks")} · {Shown.Count(done)} done";
+            if (sums is not { AverageSeconds: { } average } took) return counted;
+            var more = took.Exact ? "" : $" of the first {Shown.Count(took.Tasks)} tasks";
+            return $"{counted}{(counted.Length > 0 ? " · " : "")}sum {Shown.Duration(TimeSpan.FromSeconds(took.Seconds))} · average {Shown.Duration(TimeSpan.FromSeconds(average))}{more}";
         }
+    }
+
+    // What its tasks took is asked for when the selection rests, and again when tasks of it have ended.
+    protected override async Task OnParametersSetAsync()
+    {
+        if (!Selection.Any || !RendererInfo.IsInteractive) return;
+        var of = (Selection.Version, Selection.Jobs.Sum(static j => (long)j.Counted.Succeeded + j.Counted.Failed));
+        if (of == summed) return;
+        if (of.Version != summed.Version) sums = null;
+        summed = of;
+        await TryAsync(async ct =>
+        {
+            await Task.Delay(SumsAfter, Clock, ct);
+            if (of != summed) return;
+            IReadOnlyList<(string Name, object? Value)> filter = Selection.All ? Words.Asked(Clock.GetUtcNow()) : [("ids", string.Join(',', Selection.Jobs.Take(MostSummed).Select(static j => j.Number)))];
+            var read = await Jobs.SumsAsync(filter, ct);
+            if (of == summed) sums = read with { Exact = read.Exact && (Selection.All || Selection.Count <= MostSummed) };
+        });
     }
 
     public void Dispose()

@@ -9,6 +9,9 @@ public sealed class JobRowData(HubJob job, int depth, JobRowData? above)
     public int Depth => depth;
     public JobRowData? Above => above;
 
+    /// <summary>It does not match: it is there to show where something is that does.</summary>
+    public bool IsPath { get; init; }
+
     /// <summary>Its children are shown, or asked for.</summary>
     public bool Open { get; set; }
 
@@ -37,9 +40,13 @@ public sealed class JobRowData(HubJob job, int depth, JobRowData? above)
 }
 
 /// <summary>What is asked for at once, at its place in the order: its rows, or, when it is out of the window, how many there were.</summary>
-public sealed class JobRowsRead(string? after)
+/// <param name="at">The number it begins at, where it follows no other page.</param>
+/// <param name="backwards">It was read in the opposite order, from what follows it.</param>
+public sealed class JobRowsRead(string? after, long? at = null, bool backwards = false)
 {
     public string? After => after;
+    public long? At => at;
+    public bool Backwards => backwards;
     public string? Next { get; set; }
     public List<JobRowData>? Rows { get; set; }
     public int Height { get; set; }

@@ -10,6 +10,9 @@ public sealed class JobSelection
     /// <summary>All that match, whether their rows have been read or not.</summary>
     public bool All { get; private set; }
 
+    /// <summary>Moves with each change of what is chosen.</summary>
+    public int Version { get; private set; }
+
     public int Count => jobs.Count;
 
     public bool Any => All || jobs.Count > 0;
@@ -21,25 +24,31 @@ public sealed class JobSelection
     public void Set(HubJob job, bool chosen)
     {
         All = false;
+        Version++;
         if (chosen) jobs[job.Id] = job;
         else jobs.Remove(job.Id);
     }
 
-    /// <summary>The rows that are shown, all or none.</summary>
-    public void Toggle(IReadOnlyList<JobRowData> rows)
+    /// <summary>The rows that are shown, all or none; not those that only show a way.</summary>
+    public void Toggle(IReadOnlyList<JobRowData> shown)
     {
-        ArgumentNullException.ThrowIfNull(rows);
-        var none = All || rows.All(r => jobs.ContainsKey(r.Job.Id));
+        var rows = shown.Where(static r => !r.IsPath).ToList();
+        var none = All || rows.TrueForAll(r => jobs.ContainsKey(r.Job.Id));
         Clear();
         if (none) return;
         foreach (var row in rows) jobs[row.Job.Id] = row.Job;
     }
 
-    public void TakeAll() => All = true;
+    public void TakeAll()
+    {
+        All = true;
+        Version++;
+    }
 
     public void Clear()
     {
         All = false;
+        Version++;
         jobs.Clear();
     }
 

@@ -42,6 +42,15 @@ public sealed partial record JobWords(IReadOnlyList<JobTerm> Terms, string? Sort
         return words;
     }
 
+    /// <summary>A text is searched in groups too, and what it finds there stands below the groups it is in.</summary>
+    public bool ShowsPaths => !Flat && this["q"] is not null && this["parent"] is null;
+
+    /// <summary>What is in groups is asked for too.</summary>
+    public bool LooksInGroups => Flat || ShowsPaths;
+
+    /// <summary>The list is in an order of numbers, and any number is a place in it.</summary>
+    public bool ByNumber => Sort is null or "number" && !ShowsPaths && !Terms.Any(static t => t.Name is "age" or "createdAfter" or "createdBefore");
+
     public bool IsEmpty => Terms.Count == 0;
 
     public string? this[string name] => Terms.FirstOrDefault(t => t.Name == name)?.Value;
@@ -120,7 +129,7 @@ public sealed partial record JobWords(IReadOnlyList<JobTerm> Terms, string? Sort
         }
 
         if (Sort is not null) asked.Add(("sort", Sort));
-        if (Flat) asked.Add(("flat", "true"));
+        if (LooksInGroups) asked.Add(("flat", "true"));
         return asked;
 
         static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);

@@ -11,14 +11,13 @@ namespace JobHub.Web.Components.Pages.JobList;
 /// <summary>The list of jobs: what its address asks for, as a window over pages that follow each other. Rows change in place; order and new rows wait until they are asked for.</summary>
 public sealed partial class JobsPage
 {
-    private const int FirstRows = 40, PageRows = 100, WindowPages = 3, MostFresh = 100;
+    private const int FirstRows = 40, MostFresh = 100;
     private static readonly TimeSpan CountEvery = TimeSpan.FromSeconds(2), Tick = TimeSpan.FromSeconds(15);
     private static readonly string[] KnownWords =
         ["state:running", "state:queued", "state:failed", "state:succeeded", "state:canceled", "state:paused", "state:active", "family:mapreduce", "family:commands", "family:projects", "family:farm", "age>1h", "age<1d", "ended:today", "priority>=200"];
 
     private readonly JobSelection selection = new();
     private readonly HashSet<string> fresh = [];
-    private readonly List<JobRowsRead> pages = [];
     private readonly Dictionary<string, long> changing = [];
     private Dictionary<string, HubJobCounts> views = [];
     private List<JobRowData> rows = [], shown = [];
@@ -26,10 +25,9 @@ public sealed partial class JobsPage
     private HubJobCounts? counts;
     private (JobTerm Term, long Total)? nearest;
     private string typed = "", user = "";
-    private string? address;
-    private int first;
+    private string? address, watched;
     private long inGroups;
-    private bool reading, patching, freshMany;
+    private bool reading, patching, freshMany, isAdmin;
     private DateTimeOffset now, countedAt;
     private ElementReference place;
     private IJSObjectReference? module, watch;
@@ -39,22 +37,18 @@ public sealed partial class JobsPage
 
     [CascadingParameter] private Task<AuthenticationState>? Who { get; set; }
 
-    private IEnumerable<View> Views =>
+    private IReadOnlyList<JobView> Views =>
     [
         new("All", JobWords.Read("")), new("Active", JobWords.Read($"?state={JobWords.Active}&sort=-priority")), new("Waiting", JobWords.Read("?state=queued")),
-        new("Failed today", JobWords.Read("?state=failed&ended=today")), new("Farm trees", JobWords.Read("?family=farm")), .. user.Length == 0 ? (View[])[] : [new("Mine", JobWords.Read("?user=" + Uri.EscapeDataString(user)))],
+        new("Failed today", JobWords.Read("?state=failed&ended=today")), new("Farm trees", JobWords.Read("?family=farm")), .. user.Length == 0 ? (JobView[])[] : [new("Mine", JobWords.Read("?user=" + Uri.EscapeDataString(user)))],
     ];
+
+    private IEnumerable<JobRowData> Choosable => shown.Where(static r => !r.IsPath);
 
     private IEnumerable<(string State, long Count)> ByState => counts is null ? [] : new[] { "Running", "Queued", "Paused", "Canceling", "Failed", "Succeeded", "Canceled" }
         .Select(s => (s, counts.ByState.GetValueOrDefault(s))).Where(static s => s.Item2 > 0);
 
     private string CsvAddress => HubHttp.Path("/jobs.csv", [.. words.Asked(now)]);
-
-    private int Above => pages.Take(first).Sum(static p => p.Height);
-
-    private int Below => pages.Skip(first).SkipWhile(static p => p.Rows is not null).Sum(static p => p.Height);
-
-    private bool HasMore => pages.Count > 0 && (pages[^1].Next is not null || pages[^1].Rows is null);
 
     private string FreshText => freshMany ? "Many new jobs" : fresh.Count == 1 ? "1 new job" : $"{Shown.Count(fresh.Count)} new jobs";
 
@@ -66,7 +60,7 @@ public sealed partial class JobsPage
     protected override async Task OnInitializedAsync()
     {
         now = Clock.GetUtcNow();
-        if (Who is not null) user = (await Who).User.Identity?.Name ?? "";
+        if (Who is not null && (await Who).User is var visitor) (user, isAdmin) = (visitor.Identity?.Name ?? "", visitor.IsInRole("admin"));
         Navigation.LocationChanged += Moved;
     }
 
@@ -91,7 +85,7 @@ public sealed partial class JobsPage
             return;
         }
 
-        var known = shown.ToDictionary(static r => r.Job.Id, static r => r.Job);
+        var known = shown.DistinctBy(static r => r.Job.Id).ToDictionary(static r => r.Job.Id, static r => r.Job);
         var others = false;
         foreach (var happened in batch)
         {
@@ -129,36 +123,14 @@ public sealed partial class JobsPage
     protected override async Task OnAfterRenderAsync(bool firstRender)
     {
         if (firstRender) _ = TickAsync();
-        if (watch is not null || shown.Count == 0 || !RendererInfo.IsInteractive) return;
+        if (shown.Count == 0 || !RendererInfo.IsInteractive || watched == place.Id) return;
+        // A table that was gone meanwhile, for nothing matched, is another one.
+        watched = place.Id;
         self ??= DotNetObjectReference.Create(this);
         module ??= await Js.InvokeAsync<IJSObjectReference>("import", "/js/jobs.js");
-        watch ??= await module.InvokeAsync<IJSObjectReference>("watch", place, self);
+        if (watch is not null) await watch.InvokeVoidAsync("stop");
+        watch = await module.InvokeAsync<IJSObjectReference>("watch", place, self);
     }
-
-    /// <summary>The end of what is shown comes near.</summary>
-    [JSInvokable]
-    public Task MoreAsync() => TurnAsync(async ct =>
-    {
-        var next = first + pages.Skip(first).TakeWhile(static p => p.Rows is not null).Count();
-        if (next == pages.Count)
-        {
-            if (pages.Count == 0 || pages[^1].Next is not { } after) return;
-            pages.Add(new(after));
-        }
-
-        await FillAsync(pages[next], ct);
-        if (next - first >= WindowPages) Drop(pages[first++]);
-    });
-
-    /// <summary>The beginning of what is shown comes near.</summary>
-    [JSInvokable]
-    public Task EarlierAsync() => TurnAsync(async ct =>
-    {
-        if (first == 0) return;
-        await FillAsync(pages[first - 1], ct);
-        first--;
-        if (first + WindowPages < pages.Count && pages[first + WindowPages].Rows is not null) Drop(pages[first + WindowPages]);
-    });
 
     protected override async ValueTask DisposePageAsync()
     {
@@ -208,21 +180,6 @@ public sealed partial class JobsPage
 
     private string? Sorted(string by) => (words.Sort ?? "-number") is { } sort && sort.TrimStart('-') == by ? sort[0] == '-' ? "descending" : "ascending" : null;
 
-    private async Task ReadAsync(string asked, CancellationToken ct)
-    {
-        var read = JobWords.Read(asked);
-        if (address != asked) selection.Clear();
-        (words, address) = (read, asked);
-        pages.Clear();
-        pages.Add(new(null));
-        first = 0;
-        (counts, nearest, lastChosen, inGroups) = (null, null, null, 0);
-        await FillAsync(pages[0], ct);
-        fresh.Clear();
-        freshMany = false;
-        Lay();
-    }
-
     private async Task ReadAnewAsync()
     {
         await DoAsync(async ct =>
@@ -232,9 +189,10 @@ public sealed partial class JobsPage
         }, static _ => { });
     }
 
-    private async Task TurnAsync(Func<CancellationToken, Task> turn)
+    private Task TurnAsync(Func<CancellationToken, Task> turn) => reading ? Task.CompletedTask : turning = RunAsync(turn);
+
+    private async Task RunAsync(Func<CancellationToken, Task> turn)
     {
-        if (reading) return;
         reading = true;
         try
         {
@@ -247,26 +205,6 @@ public sealed partial class JobsPage
         }
 
         StateHasChanged();
-    }
-
-    private async Task FillAsync(JobRowsRead page, CancellationToken ct)
-    {
-        var answer = await Hub.ListAsync(words.Asked(now), page.After, PageRows, ct);
-        page.Next = answer.Next;
-        page.Rows = [.. answer.Items.Select(static job => new JobRowData(job, 0, null))];
-        page.Height = page.Rows.Count;
-    }
-
-    private static void Drop(JobRowsRead page)
-    {
-        page.Height = page.Rows?.Count ?? page.Height;
-        page.Rows = null;
-    }
-
-    private void Lay()
-    {
-        rows = [.. pages.Skip(first).TakeWhile(static p => p.Rows is not null).SelectMany(static p => p.Rows!)];
-        shown = rows;
     }
 
     // What fits on a screen is drawn at once; the rest of the page and the counts follow.
@@ -286,7 +224,7 @@ public sealed partial class JobsPage
         counts = await mine;
         views = (await Task.WhenAll(all)).ToDictionary(static v => v.Name, static v => v.Counts);
         if (rows.Count > 0 || of.IsEmpty || nearest is not null) return;
-        inGroups = of.Flat ? 0 : (await Hub.CountAsync((of with { Flat = true }).Asked(now), ct)).Total;
+        inGroups = of.LooksInGroups ? 0 : (await Hub.CountAsync((of with { Flat = true }).Asked(now), ct)).Total;
         if (inGroups > 0) return;
         var without = await Task.WhenAll(of.Terms.Take(6).Select(async t => (Term: t, Counts: await Hub.CountAsync(of.Without(t).Asked(now), ct))));
         nearest = without.Where(static w => w.Counts.Total > 0).OrderBy(static w => w.Counts.Total).Select(static w => ((JobTerm, long)?)(w.Term, w.Counts.Total)).FirstOrDefault();
@@ -303,7 +241,7 @@ public sealed partial class JobsPage
                 foreach (var row in byId[job.Id])
                 {
                     if (found.TryGetValue(job.Id, out var is_)) row.Set(is_);
-                    var gone = is_ is null || (row.Depth == 0 && !Matches(is_));
+                    var gone = is_ is null || (row.Depth == 0 && !row.IsPath && !Matches(is_));
                     row.Gone = gone;
                     row.Touch();
                 }
@@ -328,7 +266,7 @@ public sealed partial class JobsPage
             return;
         }
 
-        var among = (await Hub.AmongAsync(words.Asked(now), fresh, ct)).Items.Where(j => words.Flat || j.Parent is null).Select(static j => j.Id);
+        var among = (await Hub.AmongAsync(words.Asked(now), fresh, ct)).Items.Where(j => words.LooksInGroups || j.Parent is null).Select(static j => j.Id);
         fresh.IntersectWith(among);
     }
 
@@ -336,49 +274,9 @@ public sealed partial class JobsPage
     {
         var on = !selection.Has(chosen.Row.Job);
         var (from, to) = (lastChosen is null ? -1 : shown.IndexOf(lastChosen), shown.IndexOf(chosen.Row));
-        if (chosen.Shift && from >= 0 && to >= 0) foreach (var row in shown[Math.Min(from, to)..(Math.Max(from, to) + 1)]) selection.Set(row.Job, on);
+        if (chosen.Shift && from >= 0 && to >= 0) foreach (var row in shown[Math.Min(from, to)..(Math.Max(from, to) + 1)].Where(static r => !r.IsPath)) selection.Set(row.Job, on);
         else selection.Set(chosen.Row.Job, on);
         lastChosen = chosen.Row;
-    }
-
-    private Task BranchAsync(JobRowData row) => TurnAsync(async ct =>
-    {
-        row.Open = !row.Open;
-        row.Touch();
-        var page = pages.First(p => p.Rows?.Contains(row) == true).Rows!;
-        var at = page.IndexOf(row) + 1;
-        if (!row.Open)
-        {
-            page.RemoveRange(at, page.Skip(at).TakeWhile(r => r.Depth > row.Depth).Count());
-            return;
-        }
-
-        var answer = await Hub.ChildrenAsync(row.Job.Id, null, ct);
-        row.MoreChildren = answer.Next;
-        page.InsertRange(at, answer.Items.Select(job => new JobRowData(job, row.Depth + 1, row)));
-    });
-
-    private Task MoreChildrenAsync(JobRowData row) => TurnAsync(async ct =>
-    {
-        var page = pages.First(p => p.Rows?.Contains(row) == true).Rows!;
-        var at = page.IndexOf(row) + 1;
-        at += page.Skip(at).TakeWhile(r => r.Depth > row.Depth).Count();
-        var answer = await Hub.ChildrenAsync(row.Job.Id, row.MoreChildren, ct);
-        row.MoreChildren = answer.Next;
-        page.InsertRange(at, answer.Items.Select(job => new JobRowData(job, row.Depth + 1, row)));
-    });
-
-    // The group whose shown children end with this row and that has more.
-    private JobRowData? MoreAfter(JobRowData row)
-    {
-        var at = shown.IndexOf(row);
-        var next = at + 1 < shown.Count ? shown[at + 1].Depth : 0;
-        for (var group = row.Open && next <= row.Depth ? row : row.Above; group is not null && next <= group.Depth; group = group.Above)
-        {
-            if (group is { Open: true, MoreChildren: not null }) return group;
-        }
-
-        return null;
     }
 
     private async Task DoneAsync()
@@ -389,10 +287,5 @@ public sealed partial class JobsPage
             await PatchAsync([.. shown.Select(static r => r.Job)], ct);
             await CountAsync(ct);
         }, static _ => { });
-    }
-
-    private sealed record View(string Name, JobWords Words)
-    {
-        public bool Is(JobWords words) => words.Terms.SequenceEqual(Words.Terms) && words.Sort == Words.Sort;
     }
 }
