@@ -5,8 +5,8 @@ namespace JobHub.Engine.Jobs;
 /// <summary>How bulks are carried out.</summary>
 public sealed class BulkOptions
 {
-    /// <summary>How long a page of jobs may take before it is taken in halves.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00")]
+    /// <summary>How long a page of jobs may take before it is given up and smaller ones are taken; no longer than a statement may.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.1", "00:00:30")]
     public TimeSpan PageLimit { get; init; } = TimeSpan.FromSeconds(30);
 }
 

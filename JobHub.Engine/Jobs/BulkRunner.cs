@@ -7,7 +7,7 @@ namespace JobHub.Engine.Jobs;
 
 /// <summary>
 /// Carries out bulks: a page of jobs at a time, from the newest number to the oldest, one process a bulk. A process that dies leaves a page that is taken again: what was done to
-/// it once is not done otherwise the second time. A page that takes too long is taken again in halves.
+/// it once is not done otherwise the second time. Of a page that takes too long the rest is taken again in smaller ones, after the other bulks, and a job that takes so long by itself is left.
 /// </summary>
 public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobChanges changes, IOptions<BulkOptions> options, TimeProvider clock)
 {
@@ -18,27 +18,43 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
 
     private sealed record Bulk(Guid Id, string Caller, JobAction Action, int Priority, JobFilter? Filter, JobPlace? Place, long Upto, Guid? UndoOf, bool Remembers, long? Account, bool OnlyUnmade);
 
-    private sealed record Target(long Number, int Value);
+    private sealed record Target(long Number, int Value, JobPlace Place);
+
+    /// <summary>How a bulk goes on after a page that was late.</summary>
+    /// <param name="Jobs">Jobs of its next page.</param>
+    /// <param name="Until">The last job of the page that was late: until then pages do not become larger.</param>
+    private readonly record struct Pace(int Jobs, long Until);
+
+    private enum Turn
+    {
+        Ended, More, Late,
+    }
 
     // Pages that failed one after another, of bulks that are open: each process counts for itself.
     private readonly Dictionary<Guid, int> _faults = [];
 
-    // Jobs of the next page, of bulks whose last one was too slow for a whole one.
-    private readonly Dictionary<Guid, int> _pages = [];
+    // Of bulks that met something slow.
+    private readonly Dictionary<Guid, Pace> _paces = [];
 
-    /// <summary>Takes what is there: a page of each, then what is there is read again, so that a small one made later does not wait for a large one.</summary>
+    /// <summary>
+    /// Takes what is there: a page of each, then what is there is read again, so that a small one made later does not wait for a large one. One whose page was late has its next turn
+    /// when the others have ended.
+    /// </summary>
     public async Task StepAsync(CancellationToken ct)
     {
         var failed = new Dictionary<Guid, Exception>();
+        var late = new HashSet<Guid>();
         for (var more = true; more;)
         {
             more = false;
             foreach (var id in await OpenAsync(ct))
             {
-                if (failed.ContainsKey(id)) continue;
+                if (failed.ContainsKey(id) || late.Contains(id)) continue;
                 try
                 {
-                    more |= await StepInTimeAsync(id, ct);
+                    var turn = await TakeAsync(id, ct);
+                    more |= turn == Turn.More;
+                    if (turn == Turn.Late) late.Add(id);
                     _faults.Remove(id);
                 }
                 catch (Exception fault) when (fault is not OperationCanceledException)
@@ -48,10 +64,14 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
                     await CountFaultAsync(id, fault, ct);
                 }
             }
+
+            if (more || late.Count == 0) continue;
+            late.Clear();
+            more = true;
         }
 
         foreach (var gone in _faults.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _faults.Remove(gone);
-        foreach (var gone in _pages.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _pages.Remove(gone);
+        foreach (var gone in _paces.Keys.Where(id => !failed.ContainsKey(id)).ToArray()) _paces.Remove(gone);
         if (failed.Count > 0) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failed.Values.First());
 
         await using var old = database.CreateCommand("DELETE FROM bulk WHERE id = (SELECT id FROM bulk WHERE created_at < clock_timestamp() - interval '7 days' AND state > 0 ORDER BY created_at LIMIT 1)");
@@ -83,41 +103,82 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         _faults.Remove(id);
     }
 
-    /// <summary>A page within its time, or a half of it next; one job that takes longer is a fault.</summary>
-    private async Task<bool> StepInTimeAsync(Guid id, CancellationToken ct)
+    /// <summary>
+    /// The next page of a bulk. What of it was changed in time is written down; a job that was not, though it was alone, is left. Only to find its jobs may fail for being late.
+    /// </summary>
+    private async Task<Turn> TakeAsync(Guid id, CancellationToken ct)
     {
-        var most = _pages.GetValueOrDefault(id, LargestPage);
-        var read = most;
-        using var limit = new CancellationTokenSource(options.Value.PageLimit, clock);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
-        try
-        {
-            var more = await StepAsync(id, most, jobs => read = Math.Min(most, jobs), either.Token, ct);
-            if (most * 2 < LargestPage) _pages[id] = most * 2;
-            else _pages.Remove(id);
-            return more;
-        }
-        catch (Exception fault) when (limit.IsCancellationRequested && !ct.IsCancellationRequested && fault is OperationCanceledException or NpgsqlException { InnerException: OperationCanceledException })
-        {
-            _pages[id] = Math.Max(1, read / 2);
-            if (read > 1) return true;
-            throw new TimeoutException($"One of them was not changed within {options.Value.PageLimit.TotalSeconds:0.#} s: something holds it.");
-        }
-    }
-
-    /// <param name="most">Jobs that it takes.</param>
-    /// <param name="found">Told how many there are, before any of them is changed.</param>
-    /// <param name="limited">Ends with the page's time; what is changed then is written down nevertheless.</param>
-    private async Task<bool> StepAsync(Guid id, int most, Action<int> found, CancellationToken limited, CancellationToken ct)
-    {
+        var pace = _paces.GetValueOrDefault(id, new(LargestPage, long.MaxValue));
         await using var connection = await database.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        if (await LockAsync(connection, id, ct) is not { } bulk) return false;
-        var (page, place, more) = await NextAsync(connection, bulk, most, limited);
-        found(page.Count);
-        var left = await WithoutRightAsync(connection, bulk, page, limited);
-        var able = page.FindAll(t => !left.ContainsKey(t.Number));
-        if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, limited);
+        if (await LockAsync(connection, id, ct) is not { } bulk) return Turn.Ended;
+        using var limit = new CancellationTokenSource(options.Value.PageLimit, clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
+        bool IsLate(Exception fault) => !ct.IsCancellationRequested &&
+            (fault is NpgsqlException { InnerException: TimeoutException } || (limit.IsCancellationRequested && fault is OperationCanceledException or NpgsqlException { InnerException: OperationCanceledException }));
+
+        List<Target> page;
+        JobPlace? place;
+        bool more;
+        Dictionary<long, JobRefusal?> outcomes;
+        try
+        {
+            (page, place, more) = await NextAsync(connection, bulk, pace.Jobs, either.Token);
+            outcomes = await WithoutRightAsync(connection, bulk, page, either.Token);
+        }
+        catch (Exception fault) when (IsLate(fault))
+        {
+            if (pace.Jobs == 1) throw new TimeoutException($"They were not found within {options.Value.PageLimit.TotalSeconds:0.#} s.");
+            _paces[id] = pace with { Jobs = Smaller(pace.Jobs) };
+            return Turn.Late;
+        }
+
+        Exception? stopped = null;
+        try
+        {
+            await ChangeAsync(bulk, page, outcomes, either.Token);
+        }
+        catch (Exception fault) when (!ct.IsCancellationRequested)
+        {
+            stopped = fault;
+        }
+
+        var late = stopped is not null && IsLate(stopped);
+        var changed = page.TakeWhile(t => outcomes.ContainsKey(t.Number)).Count();
+        var left = late && changed == 0 && page.Count == 1;
+        if (left)
+        {
+            outcomes[page[0].Number] = new("job-held", $"It was not changed within {options.Value.PageLimit.TotalSeconds:0.#} s; something may hold it.");
+            changed = 1;
+        }
+
+        if (stopped is not null && !late && changed == 0) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(stopped);
+        var whole = changed == page.Count;
+        if (whole || changed > 0)
+        {
+            var refused = page.Take(changed).Where(t => outcomes[t.Number] is not null).ToDictionary(static t => t.Number, t => outcomes[t.Number]!);
+            await GoOnAsync(connection, id, changed, whole ? place : page[changed - 1].Place, refused, more || !whole, ct);
+            await transaction.CommitAsync(ct);
+        }
+
+        if (left) _paces[id] = new(1, long.MaxValue);
+        else if (late) _paces[id] = new(Smaller(page.Count - changed), page[^1].Number);
+        else if (whole && !(place?.Number > pace.Until))
+        {
+            if (pace.Jobs * 2 < LargestPage) _paces[id] = new(pace.Jobs * 2, long.MaxValue);
+            else _paces.Remove(id);
+        }
+
+        return late ? Turn.Late : more || !whole ? Turn.More : Turn.Ended;
+    }
+
+    private static int Smaller(int jobs) => Math.Max(1, jobs / 10);
+
+    /// <param name="outcomes">Told of each job that is done with, and of the reason if it was not changed.</param>
+    private async Task ChangeAsync(Bulk bulk, List<Target> page, Dictionary<long, JobRefusal?> outcomes, CancellationToken ct)
+    {
+        var able = page.FindAll(t => !outcomes.ContainsKey(t.Number));
+        if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, ct);
         foreach (var alike in able.GroupBy(static t => t.Value))
         {
             var action = (bulk.Action, bulk.UndoOf) switch
@@ -126,12 +187,11 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
                 _ => bulk.Action,
             };
             var priority = bulk.UndoOf is null ? bulk.Priority : alike.Key;
-            foreach (var (job, refusal) in await changes.ApplyAsync(action, [.. alike.Select(static t => t.Number)], priority, bulk.Caller, limited)) left[job] = refusal;
+            await changes.ApplyAsync(action, [.. alike.Select(static t => t.Number)], priority, bulk.Caller, Settle, ct);
         }
 
-        await GoOnAsync(connection, id, page.Count, place, left, more, ct);
-        await transaction.CommitAsync(ct);
-        return more;
+        // What is gone is deleted.
+        void Settle(long job, JobRefusal? refusal) => outcomes[job] = bulk.Action == JobAction.Delete && refusal == JobRefusal.NotFound ? null : refusal;
     }
 
     private static async Task<Bulk?> LockAsync(NpgsqlConnection connection, Guid id, CancellationToken ct)
@@ -157,8 +217,9 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
             var (place, read) = (bulk.Place, 0);
             foreach (var job in await search.PageAsync(filter with { Order = JobOrder.Newest, After = null, Place = bulk.Place, Limit = most }, longest: null, ct))
             {
-                (place, read) = (JobSearch.PlaceOf(filter, job), read + 1);
-                if (job.Number <= bulk.Upto) page.Add(new(job.Number, 0));
+                var own = JobSearch.PlaceOf(filter, job);
+                (place, read) = (own, read + 1);
+                if (job.Number <= bulk.Upto) page.Add(new(job.Number, 0, own));
             }
 
             return (page, place, read == most);
@@ -171,17 +232,17 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         command.Parameters.AddWithValue(bulk.Place?.Number ?? long.MaxValue);
         command.Parameters.AddWithValue(most);
         await using var found = await command.ExecuteReaderAsync(ct);
-        while (await found.ReadAsync(ct)) page.Add(new(found.GetInt64(0), found.GetInt16(1)));
-        return (page, page.Count == 0 ? bulk.Place : new(0, page[^1].Number), page.Count == most);
+        while (await found.ReadAsync(ct)) page.Add(new(found.GetInt64(0), found.GetInt16(1), new(0, found.GetInt64(0))));
+        return (page, page.Count == 0 ? bulk.Place : page[^1].Place, page.Count == most);
     }
 
     /// <summary>
     /// Those of a page that its caller may not change any more: rights are asked for again with every page. Without an account it is the admin of the token's file, who may all,
     /// or a developer without a token, who may what is of no project that was made.
     /// </summary>
-    private static async Task<Dictionary<long, JobRefusal>> WithoutRightAsync(NpgsqlConnection connection, Bulk bulk, List<Target> page, CancellationToken ct)
+    private static async Task<Dictionary<long, JobRefusal?>> WithoutRightAsync(NpgsqlConnection connection, Bulk bulk, List<Target> page, CancellationToken ct)
     {
-        var left = new Dictionary<long, JobRefusal>();
+        var left = new Dictionary<long, JobRefusal?>();
         if ((bulk.Account is null && !bulk.OnlyUnmade) || page.Count == 0) return left;
         await using var command = new NpgsqlCommand(bulk.Account is null ? $"SELECT j.number FROM job j WHERE j.number = ANY($1) AND NOT {JobConditions.Unmade("j")}" : """
             SELECT j.number FROM job j LEFT JOIN account a ON a.number = $2 AND a.disabled_at IS NULL

@@ -19,38 +19,53 @@ public sealed class JobChanges(NpgsqlDataSource database, JobTrees trees, Wakeup
     /// <returns>Those to which it could not be done, and why.</returns>
     public async Task<Dictionary<long, JobRefusal>> ApplyAsync(JobAction action, IReadOnlyCollection<long> jobs, int priority, string caller, CancellationToken ct)
     {
-        ArgumentNullException.ThrowIfNull(jobs);
         var refused = new Dictionary<long, JobRefusal>();
-        if (jobs.Count == 0) return refused;
-        await using var connection = await database.OpenConnectionAsync(ct);
-        var farm = await FarmAsync(connection, jobs, ct);
-        // Trees first: their changes take the locks of the trees, and nobody who holds a job's row may wait for those.
-        if (farm.Length > 0 && action != JobAction.Cancel) await ApplyToTreesAsync(action, farm, priority, caller, refused, ct);
-        if (action == JobAction.Cancel) farm = [];
-        await using var transaction = await connection.BeginTransactionAsync(ct);
-        var found = await LockAsync(connection, [.. jobs.Except(farm)], action == JobAction.Retry, ct);
-        foreach (var missing in jobs.Except(farm).Where(j => !found.ContainsKey(j))) refused[missing] = JobRefusal.NotFound;
-        var able = new List<long>(found.Count);
-        foreach (var job in found.Values)
+        await ApplyAsync(action, jobs, priority, caller, (job, refusal) =>
         {
-            if (Objection(action, job) is { } refusal) refused[job.Number] = refusal;
-            else able.Add(job.Number);
-        }
+            if (refusal is not null) refused[job] = refusal;
+        }, ct);
+        return refused;
+    }
 
-        if (able.Count > 0) await StoreAsync(connection, action, [.. able], priority, caller, ct);
+    /// <summary>Does it to jobs in their order; jobs of trees and others have transactions of their own.</summary>
+    /// <param name="settled">Told of jobs, as soon as it is stored, that it was done to them or why not: what was not told when this throws was not changed.</param>
+    public async Task ApplyAsync(JobAction action, IReadOnlyCollection<long> jobs, int priority, string caller, Action<long, JobRefusal?> settled, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(jobs);
+        ArgumentNullException.ThrowIfNull(settled);
+        var trees = action == JobAction.Cancel || jobs.Count == 0 ? [] : await FarmAsync(jobs, ct);
+        for (var left = jobs.ToArray().AsMemory(); left.Length > 0;)
+        {
+            var ofTree = trees.Contains(left.Span[0]);
+            var run = 1;
+            while (run < left.Length && trees.Contains(left.Span[run]) == ofTree) run++;
+            if (ofTree) await ApplyToTreesAsync(action, left[..run].ToArray(), priority, caller, settled, ct);
+            else await ApplyToOthersAsync(action, left[..run].ToArray(), priority, caller, settled, ct);
+            left = left[run..];
+        }
+    }
+
+    private async Task ApplyToOthersAsync(JobAction action, long[] jobs, int priority, string caller, Action<long, JobRefusal?> settled, CancellationToken ct)
+    {
+        await using var connection = await database.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        var found = await LockAsync(connection, jobs, action == JobAction.Retry, ct);
+        var outcomes = jobs.Distinct().ToDictionary(static job => job, job => found.TryGetValue(job, out var row) ? Objection(action, row) : JobRefusal.NotFound);
+        long[] able = [.. found.Keys.Where(job => outcomes[job] is null)];
+        if (able.Length > 0) await StoreAsync(connection, action, able, priority, caller, ct);
         await transaction.CommitAsync(ct);
+        foreach (var (job, refusal) in outcomes) settled(job, refusal);
         wakeups.Upkeep();
         wakeups.Steps();
         wakeups.Changes();
         if (action == JobAction.Cancel) wakeups.Trees();
-        return refused;
     }
 
-    private static async Task<long[]> FarmAsync(NpgsqlConnection connection, IReadOnlyCollection<long> jobs, CancellationToken ct)
+    private async Task<HashSet<long>> FarmAsync(IReadOnlyCollection<long> jobs, CancellationToken ct)
     {
-        await using var command = new NpgsqlCommand("SELECT coalesce(array_agg(number), '{}') FROM job WHERE number = ANY($1) AND family + 0 = 3 AND deleted_at IS NULL", connection);
+        await using var command = database.CreateCommand("SELECT coalesce(array_agg(number), '{}') FROM job WHERE number = ANY($1) AND family + 0 = 3 AND deleted_at IS NULL");
         command.Parameters.AddWithValue(jobs.ToArray());
-        return (long[])(await command.ExecuteScalarAsync(ct))!;
+        return [.. (long[])(await command.ExecuteScalarAsync(ct))!];
     }
 
     private static async Task<Dictionary<long, Found>> LockAsync(NpgsqlConnection connection, long[] jobs, bool retry, CancellationToken ct)
@@ -137,14 +152,12 @@ public sealed class JobChanges(NpgsqlDataSource database, JobTrees trees, Wakeup
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    private async Task ApplyToTreesAsync(JobAction action, long[] jobs, int priority, string caller, Dictionary<long, JobRefusal> refused, CancellationToken ct)
+    private async Task ApplyToTreesAsync(JobAction action, long[] jobs, int priority, string caller, Action<long, JobRefusal?> settled, CancellationToken ct)
     {
-        if (await ChangeTreesAsync(action, jobs, priority, caller, ct) is not { } refusal) return;
+        var refusal = await ChangeTreesAsync(action, jobs, priority, caller, ct);
         // One of them is in the way of the others: each for itself.
-        foreach (var job in jobs)
-        {
-            if ((jobs.Length == 1 ? refusal : await ChangeTreesAsync(action, [job], priority, caller, ct)) is { } own) refused[job] = own;
-        }
+        var each = refusal is not null && jobs.Length > 1;
+        foreach (var job in jobs) settled(job, each ? await ChangeTreesAsync(action, [job], priority, caller, ct) : refusal);
     }
 
     private async Task<JobRefusal?> ChangeTreesAsync(JobAction action, long[] jobs, int priority, string caller, CancellationToken ct) => await (action switch

@@ -60,9 +60,9 @@ public sealed class TreeChanges(NpgsqlDataSource database, RequirementClasses cl
                 if (Environment.TickCount64 >= deadline) break;
             }
         }
-        catch (PostgresException)
+        catch (Exception fault) when (fault is NpgsqlException or OperationCanceledException)
         {
-            // The intent is stored: what failed here is done by upkeep, which says why if it stays.
+            // The intent is stored: what failed here, or was not waited for, is done by upkeep, which says why if it stays.
         }
 
         wakeups.Trees();

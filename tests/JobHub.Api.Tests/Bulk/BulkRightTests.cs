@@ -123,44 +123,6 @@ public sealed class BulkRightTests(HubFixture fixture)
         Assert.Equal((false, true), ((bool)JsonNode.Parse(await admin.GetStringAsync($"/hub/v1/jobs/{taken}"))!["paused"]!, (bool)JsonNode.Parse(await admin.GetStringAsync($"/hub/v1/jobs/{free}"))!["paused"]!));
     }
 
-    [Theory, InlineData(true), InlineData(false)]
-    public async Task BulkWithAJobThatIsHeld_ReachesAllOthers_AndEndsWithTheReasonUnlessItIsLetGo(bool letGo)
-    {
-        await using var slow = await HubHost.StartAsync(fixture.Postgres, "Development", "--JobHub:Bulk:PageLimit=00:00:01");
-        var hers = new BulkHub(slow);
-        var jobs = new List<string>();
-        for (var i = 0; i < 7; i++) jobs.Add(await hers.CommandAsync());
-        // The oldest is the last in a bulk's order, and in one page with the others.
-        var number = (long)(await hers.JobAsync(jobs[0]))["number"]!;
-        await using var connection = await slow.Services.GetRequiredService<NpgsqlDataSource>().OpenConnectionAsync();
-        await using var held = await connection.BeginTransactionAsync();
-        await using (var hold = new NpgsqlCommand("SELECT FROM job WHERE number = $1 FOR UPDATE", connection))
-        {
-            hold.Parameters.AddWithValue(number);
-            await hold.ExecuteNonQueryAsync();
-        }
-
-        using var answer = await slow.Client.PostAsync("/hub/v1/bulk", new JsonObject { ["action"] = "pause", ["ids"] = new JsonArray([.. jobs.Select(static j => (JsonNode)j)]) }.ToJsonString().AsJson());
-        var id = (string)(await answer.JsonAsync())["id"]!;
-        await Eventually.TrueAsync(async () => (int)JsonNode.Parse(await slow.Client.GetStringAsync($"/hub/v1/bulk/{id}"))!["done"]! == 6, "all but the one that is held");
-        foreach (var job in jobs.Skip(1)) Assert.True((bool)(await hers.JobAsync(job))["paused"]!);
-        if (letGo) await held.RollbackAsync();
-        var done = await hers.EndOfAsync(id);
-        if (letGo)
-        {
-            Assert.Equal(("Done", 7, 0), ((string?)done["state"], (int)done["done"]!, (int)done["failed"]!));
-        }
-        else
-        {
-            var left = Assert.Single(done["left"]!.AsArray())!;
-            Assert.Equal(("Failed", 6, "bulk-failed"), ((string?)done["state"], (int)done["done"]!, (string?)left["reason"]));
-            Assert.Contains("within 1 s", (string?)left["message"], StringComparison.Ordinal);
-            await held.RollbackAsync();
-        }
-
-        Assert.Equal(letGo, (bool)(await hers.JobAsync(jobs[0]))["paused"]!);
-    }
-
     private async Task<string> PauseAsync(string project, HttpClient client) =>
         (string)(await calls.BulkAsync(new() { ["action"] = "pause", ["ids"] = new JsonArray(await calls.CommandAsync(project: project, client: client)) }, client))["id"]!;
 
