@@ -28,15 +28,15 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
     /// <summary>From one entry to the next: each step is one probe of the index, however many files a folder below has.</summary>
     private const string ListSql = """
         WITH RECURSIVE step AS (
-            (SELECT path, size, modified_at, maker FROM file WHERE project = $1 AND job = $2 AND path >= $4 AND path < $5 ORDER BY path LIMIT 1)
+            (SELECT path, object, size, executable, modified_at, maker FROM file WHERE project = $1 AND job = $2 AND path >= $4 AND path < $5 ORDER BY path LIMIT 1)
             UNION ALL
-            SELECT n.path, n.size, n.modified_at, n.maker FROM step s
+            SELECT n.path, n.object, n.size, n.executable, n.modified_at, n.maker FROM step s
             CROSS JOIN LATERAL (SELECT strpos(substr(s.path, char_length($3) + 1), '/') AS slash) c
             CROSS JOIN LATERAL (
-                SELECT f.path, f.size, f.modified_at, f.maker FROM file f WHERE f.project = $1 AND f.job = $2 AND f.path < $5
+                SELECT f.path, f.object, f.size, f.executable, f.modified_at, f.maker FROM file f WHERE f.project = $1 AND f.job = $2 AND f.path < $5 AND starts_with(s.path, $7)
                   AND f.path >= CASE WHEN c.slash > 0 THEN $3 || substr(s.path, char_length($3) + 1, c.slash - 1) || '0' ELSE s.path || chr(1) END
                 ORDER BY f.path LIMIT 1) n)
-        SELECT path, size, modified_at, maker FROM step LIMIT $6
+        SELECT path, object, size, executable, modified_at, maker FROM step WHERE starts_with(path, $7) LIMIT $6
         """;
 
     private const string SpaceUpsert = """
@@ -113,11 +113,25 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
     /// <param name="size">Entries of a page.</param>
     public async IAsyncEnumerable<FolderEntry> ListAsync(string project, long job, FilePath folder, [EnumeratorCancellation] CancellationToken ct, string? after = null, int size = Page)
     {
+        await foreach (var (entry, _) in LevelAsync(project, job, folder, "", after, size, ct)) yield return entry;
+    }
+
+    /// <summary>The files in a folder, none of those in folders of it, whose names begin so; streamed in pages.</summary>
+    public async IAsyncEnumerable<StoredFile> FilesAsync(string project, long job, FilePath folder, string beginning, [EnumeratorCancellation] CancellationToken ct)
+    {
+        await foreach (var (_, file) in LevelAsync(project, job, folder, beginning, null, Page, ct))
+        {
+            if (file is not null) yield return file;
+        }
+    }
+
+    private async IAsyncEnumerable<(FolderEntry Entry, StoredFile? File)> LevelAsync(string project, long job, FilePath folder, string beginning, string? after, int size, [EnumeratorCancellation] CancellationToken ct)
+    {
         var prefix = folder.FolderPrefix;
-        for (var from = prefix + Behind(after); ;)
+        for (var from = prefix + (after is null ? beginning : Behind(after)); ;)
         {
             var count = 0;
-            var page = new List<FolderEntry>();
+            var page = new List<(FolderEntry Entry, StoredFile? File)>();
             await using (var command = database.CreateCommand(ListSql))
             {
                 command.Parameters.AddWithValue(project);
@@ -126,13 +140,15 @@ public sealed class FileSpace(NpgsqlDataSource database, StoreRegistry stores)
                 command.Parameters.AddWithValue(from);
                 command.Parameters.AddWithValue(EndOf(folder));
                 command.Parameters.AddWithValue(size);
+                command.Parameters.AddWithValue(prefix + beginning);
                 await using var reader = await command.ExecuteReaderAsync(ct);
                 for (; await reader.ReadAsync(ct); count++)
                 {
                     var path = reader.GetString(0);
                     var slash = path.IndexOf('/', prefix.Length);
-                    page.Add(slash < 0 ? new(path[prefix.Length..], false, reader.GetInt64(1), reader.GetFieldValue<DateTimeOffset>(2), reader.IsDBNull(3) ? null : reader.GetInt64(3)) : new(path[prefix.Length..slash], true, null, null));
-                    from = prefix + Behind(page[^1].Place);
+                    page.Add(slash >= 0 ? (new(path[prefix.Length..slash], true, null, null), null)
+                        : (new(path[prefix.Length..], false, reader.GetInt64(2), reader.GetFieldValue<DateTimeOffset>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5)), Read(reader)));
+                    from = prefix + Behind(page[^1].Entry.Place);
                 }
             }
 

@@ -191,10 +191,12 @@ public sealed class AttemptSpecs(NpgsqlDataSource database, JobContexts contexts
         var files = inputs.Where(static i => i.Value.Path.StartsWith("project:", StringComparison.Ordinal)).ToArray();
         if (files.Length == 0) return;
         await using var command = database.CreateCommand("""
-            SELECT w.id, f.object FROM unnest($1::bigint[], $2::text[]) AS w(id, path) JOIN job j ON j.number = w.id >> 20 JOIN file f ON f.project = j.project AND f.job = j.number AND f.path = w.path
+            SELECT w.id, f.object FROM unnest($1::bigint[], $2::text[], $3::text[]) AS w(id, path, project)
+            CROSS JOIN LATERAL (SELECT object FROM file WHERE project = w.project AND job = w.id >> 20 AND path = w.path OFFSET 0) f
             """);
         command.Parameters.AddWithValue(files.Select(static f => f.Key).ToArray());
         command.Parameters.AddWithValue(files.Select(f => "/" + ObjectAddress.Parse(f.Value.Path, jobs[TaskLayout.NumberOf(f.Key)].MapReduce!.UseSsl).Key).ToArray());
+        command.Parameters.AddWithValue(files.Select(f => jobs[TaskLayout.NumberOf(f.Key)].Project).ToArray());
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) inputs[reader.GetInt64(0)] = inputs[reader.GetInt64(0)] with { File = reader.GetString(1) };
     }

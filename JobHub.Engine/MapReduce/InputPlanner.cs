@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using JobHub.Engine.Files;
 using JobHub.Engine.Storage;
 
@@ -12,6 +13,9 @@ public sealed class InputPlanner(StoreRegistry stores, FileSpace files)
 {
     /// <summary>A store that has not answered by then is unreachable.</summary>
     public static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(5);
+
+    // A submission waits for it.
+    private static readonly TimeSpan ListLimit = TimeSpan.FromSeconds(20);
 
     private const int PageOfFiles = 1000;
 
@@ -78,13 +82,22 @@ public sealed class InputPlanner(StoreRegistry stores, FileSpace files)
         if (address is { IsFolder: false, Pattern: null })
             return PlanOf([await files.FindAsync(project, FileSpace.Space, path, ct) ?? throw Missing($"{address} does not exist: project {project} has no file {path.Value}.")]);
         var found = new List<StoredFile>();
-        for (string? after = null; ;)
+        var withBytes = 0;
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(ListLimit);
+        try
         {
-            var page = await files.PageAsync(project, FileSpace.Space, path, after, PageOfFiles, ct);
-            found.AddRange(page.Where(file => address.Matches(file.Path.Value[1..])));
-            if (found.Count > SplitPlan.MaxMaps) throw new TooManySplitsException(null, $"{address} has more than {SplitPlan.MaxMaps} objects.");
-            if (page.Count < PageOfFiles) break;
-            after = page[^1].Path.Value;
+            await foreach (var file in address.Pattern is null ? BelowAsync(project, path, limit.Token) : files.FilesAsync(project, FileSpace.Space, path, address.ListPrefix().Key[address.Key.Length..], limit.Token))
+            {
+                if (!address.Matches(file.Path.Value[1..])) continue;
+                if (file.Size > 0 && ++withBytes > SplitPlan.MaxMaps) throw new TooManySplitsException(null, $"{address} has more than {SplitPlan.MaxMaps} objects.");
+                // As in a store: empty ones matter only as "there is a match".
+                if (file.Size > 0 || found.Count < SplitPlan.MaxMaps) found.Add(file);
+            }
+        }
+        catch (OperationCanceledException e) when (!ct.IsCancellationRequested)
+        {
+            throw new StoreException(StoreFault.Unreachable, $"What {address} means was not found within {ListLimit.TotalSeconds} s: name a folder with fewer files below it.", transient: true, e);
         }
 
         return found.Count > 0 ? PlanOf(found) : throw Missing($"Nothing of project {project} matches {address}.");
@@ -92,6 +105,17 @@ public sealed class InputPlanner(StoreRegistry stores, FileSpace files)
         InputPlan PlanOf(List<StoredFile> read) => new(
             [.. read.Select(file => new InputObject(address.WithKey(file.Path.Value[1..]).ToString(), file.Size, file.ETag))], read.Sum(static file => file.Size),
             [.. read.Where(static file => file.Size > 0).Select(static file => new JobFile(file.Path, file.Object, file.Size, file.Executable, Uploaded: false))]);
+    }
+
+    private async IAsyncEnumerable<StoredFile> BelowAsync(string project, FilePath folder, [EnumeratorCancellation] CancellationToken ct)
+    {
+        for (string? after = null; ;)
+        {
+            var page = await files.PageAsync(project, FileSpace.Space, folder, after, PageOfFiles, ct);
+            foreach (var file in page) yield return file;
+            if (page.Count < PageOfFiles) yield break;
+            after = page[^1].Path.Value;
+        }
     }
 
     private static StoreException Missing(string message) => new(StoreFault.NotFound, message, transient: false);

@@ -2,6 +2,8 @@ using System.Net;
 using System.Text.Json.Nodes;
 using JobHub.Engine.Attempts;
 using JobHub.Testing;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace JobHub.Api.Tests;
 
@@ -57,6 +59,34 @@ public sealed class ProjectInputTests : IAsyncLifetime
         Assert.Equal(["project:///many/a.txt", "project:///many/b.csv", "project:///many/deep/c.txt"], await OfAsync("project:///many/"));
         Assert.Equal(["project:///many/a.txt"], await OfAsync("project:///many/*.txt"));
         Assert.Equal(["project:///many/d.txt"], await OfAsync("project:///many/", "elsewhere"));
+    }
+
+    [Fact]
+    public async Task Pattern_TakesOneLevel_WhateverIsBesideAndBelow()
+    {
+        foreach (var path in (string[])["/level/part-1.txt", "/level/part-10/deep.txt", "/level/part-2.txt", "/level/part-2/a.txt", "/level/part%3.txt", "/level/part.txt", "/level/z.txt", "/levels.txt"]) await PutAsync(path, "x\n");
+        async Task<string[]> OfAsync(string input) =>
+            [.. (await GetAsync($"/hub/v1/jobs/{await SubmittedAsync(input)}/inputs"))["items"]!.AsArray().Select(static i => (string)i!["path"]!)];
+        Assert.Equal(["project:///level/part-1.txt", "project:///level/part-2.txt"], await OfAsync("project:///level/part-*"));
+        Assert.Equal(["project:///level/part%253.txt"], await OfAsync("project:///level/part%25*.txt"));
+        Assert.Equal(["project:///level/part%253.txt", "project:///level/part-1.txt", "project:///level/part-2.txt", "project:///level/part.txt", "project:///level/z.txt"], await OfAsync("project:///level/*.txt"));
+        Assert.Equal(["project:///levels.txt"], await OfAsync("project:///l*"));
+    }
+
+    [Fact]
+    public async Task Pattern_OfAFewFiles_IsFoundBesideAHundredThousandBelow_AndEmptyOnesAreNotCounted()
+    {
+        await PutAsync("/wide/a.csv", "x\n");
+        await PutAsync("/wide/empty/z.txt", "x\n");
+        await using (var fill = hub.Services.GetRequiredService<NpgsqlDataSource>().CreateCommand("""
+            INSERT INTO file (project, job, path, object, size, executable)
+            SELECT project, 0, '/wide/empty/' || n, object || n, 0, false FROM file CROSS JOIN generate_series(1, 100001) AS n WHERE job = 0 AND path = '/wide/a.csv'
+            """)) await fill.ExecuteNonQueryAsync();
+        foreach (var input in (string[])["project:///wide/*.csv", "project:///wide/empty/"])
+        {
+            using var check = await client.PostAsync("/hub/v1/submit/check", new JsonObject { ["inputPath"] = input });
+            Assert.Equal((1, 2L, 1), ((int)(await check.JsonAsync())["objects"]!, (long)(await check.JsonAsync())["size"]!, (int)(await check.JsonAsync())["maps"]!));
+        }
     }
 
     [Theory]
