@@ -33,16 +33,20 @@ public sealed class JobGraphs(NpgsqlDataSource database, TreeReader trees)
         """;
 
     private const string DependenciesSql = """
-        SELECT d.job, d.dependency FROM unnest($1::bigint[]) AS n(number) CROSS JOIN LATERAL (SELECT job, dependency FROM dependency WHERE job = n.number OFFSET 0) d
+        SELECT d.job, d.dependency FROM unnest($1::bigint[]) AS n(number) CROSS JOIN LATERAL (
+            -- The sum keeps the many numbers out of the index: they are looked up among what one job waits for.
+            SELECT job, dependency FROM dependency WHERE job = n.number AND dependency + 0 = ANY($1) OFFSET 0) d
+        LIMIT $2
         """;
 
     /// <summary>The graph around a job; the jobs in the order of their numbers.</summary>
     public async Task<JobGraph> ReadAsync(long number, CancellationToken ct)
     {
-        await using var connection = await database.OpenConnectionAsync(ct);
         // A job may be reached in all four ways.
         var (reached, rows) = (new List<long>(), 0);
         var seen = new HashSet<long>();
+        // One connection at a time: what holds one and waits for another may wait for itself.
+        await using (var connection = await database.OpenConnectionAsync(ct))
         await using (var reader = await ReadAsync(connection, ReachedSql, ct, number, (4 * MostJobs) + 1))
         {
             while (await reader.ReadAsync(ct))
@@ -55,13 +59,12 @@ public sealed class JobGraphs(NpgsqlDataSource database, TreeReader trees)
         var more = reached.Count > MostJobs || rows > 4 * MostJobs;
         var jobs = new List<TreeJobView>();
         await foreach (var job in trees.ManyAsync([.. reached.Take(MostJobs)], ct)) jobs.Add(job with { Environment = "", Command = "", Dir = "" });
-        var shown = jobs.Select(static job => job.Number).ToHashSet();
         var dependencies = new List<TreeDependency>();
-        await using (var reader = await ReadAsync(connection, DependenciesSql, ct, shown.ToArray()))
+        await using (var connection = await database.OpenConnectionAsync(ct))
+        await using (var reader = await ReadAsync(connection, DependenciesSql, ct, jobs.Select(static job => job.Number).ToArray(), MostDependencies + 1))
         {
             while (await reader.ReadAsync(ct))
             {
-                if (!shown.Contains(reader.GetInt64(1))) continue;
                 if (dependencies.Count == MostDependencies) return new(jobs, dependencies, true);
                 dependencies.Add(new(reader.GetInt64(0), reader.GetInt64(1)));
             }
