@@ -8,6 +8,9 @@ namespace JobHub.Engine.Trees;
 // Changes of single jobs. All of a call is one transaction under both locks: nobody makes jobs, folds or changes trees meanwhile.
 public sealed partial class JobTrees
 {
+    /// <summary>Jobs that one may depend on.</summary>
+    public const int MostDependencies = 10_000;
+
     /// <summary>A job's own row, as an edit begins with it.</summary>
     private sealed record Row(long Number, long Parent, bool IsGroup, string? Title, CommandDetails Details, int Priority, string[] Tags, bool Paused, int MaxAttempts, double? Timeout, string Project);
 
@@ -24,6 +27,8 @@ public sealed partial class JobTrees
         if (await MissingAsync(connection, ids, ct) is { } missing) return Unknown(missing);
         var rows = await FindAsync(connection, ids, ct);
         edits = await SettleAsync(connection, edits, rows, ct);
+        if (edits.FirstOrDefault(static e => e.Dependencies?.Count > MostDependencies) is { } many)
+            return new TreeResult.Conflict("too-many-dependencies", $"Job {many.Id} would depend on more than {MostDependencies} jobs. Put them into a group and depend on that.");
         await using var batch = new NpgsqlBatch(connection);
         foreach (var edit in edits)
         {

@@ -15,7 +15,7 @@ public static class FarmJobFields
     public const int LongestTitle = 64 << 10, LongestDir = 4096, LongestEnvironment = 1 << 20, LongestAffinity = 8 << 10, LongestUser = 1024, LongestUrl = 64 << 10, LongestPattern = 4096;
 
     /// <summary>How often a job may be run again, and the jobs it may depend on.</summary>
-    public const int MostRetries = 1_000_000, MostDependencies = 10_000;
+    public const int MostRetries = 1_000_000, MostDependencies = JobTrees.MostDependencies;
 
     private const int LeastPriority = 0, MostPriority = 255;
 

@@ -62,6 +62,17 @@ public sealed class TreeChangeTests(HubFixture fixture) : IClassFixture<HubFixtu
     }
 
     [Fact]
+    public async Task Dependencies_AddedToAsManyAsAJobMayHave_AreRefused()
+    {
+        var (_, first, _) = await TreeAsync();
+        var jobs = new JsonArray([.. Enumerable.Range(0, 10_001).Select(static _ => new JsonObject { ["title"] = "before" })]);
+        var numbers = JsonNode.Parse(await Client.FarmTextAsync("PUT", "/api/jobs", jobs.ToJsonString()))!.AsArray().Select(static n => (long)n!).ToArray();
+        using (var set = await Client.PostAsync($"/api/jobs/{first}/dependencies", $"[{string.Join(',', numbers[..10_000])}]".AsJson())) Assert.Equal(HttpStatusCode.OK, set.StatusCode);
+        using (var answer = await Client.PostAsync("/hub/v1/trees/jobs", $$"""{"jobs":[{{first}}],"addDependencies":[{{numbers[^1]}}]}""".AsJson())) await answer.IsProblemAsync(HttpStatusCode.Conflict, "too-many-dependencies");
+        await ChangeAsync($$"""{"jobs":[{{first}}],"addDependencies":[{{numbers[^1]}}],"removeDependencies":[{{numbers[0]}}]}""", HttpStatusCode.NoContent);
+    }
+
+    [Fact]
     public async Task Slots_AreNamedAllOrNone_AndOneThatIsUsedKeepsItsName()
     {
         var (_, first, _) = await TreeAsync();
