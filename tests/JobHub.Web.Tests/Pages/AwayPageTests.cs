@@ -41,6 +41,41 @@ public class AwayPageTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Form_WhenTheApiGoesAndComesBack_KeepsWhatWasTyped()
+    {
+        await using var hub = await HubProcess.StartAsync();
+        await using var web = await WebProcess.StartAsync(hub.Api.ToString(), settings: ("JobHub__Web__TokenFile", Path.Combine(hub.DataFolder, "admin-token")));
+        await using var open = await OpenPage.OpenAsync(browser, new Uri(web.Http.BaseAddress!, "/submit/command?project=of-a-link"));
+        await open.Page.EvaluateAsync("() => localStorage.setItem('submit:command', JSON.stringify({ command: 'sent before' }))");
+        await open.Page.ReloadAsync();
+        var (command, project) = (open.Page.GetByLabel("Command", new() { Exact = true }), open.Page.Locator("#f-project"));
+        await Assertions.Expect(command).ToHaveValueAsync("sent before");
+        await Assertions.Expect(project).ToHaveValueAsync("of-a-link");
+        await command.FillAsync("typed since");
+        await project.FillAsync("");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("typed since");
+
+        await hub.StopAsync();
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Away", Patiently);
+        await hub.StartAgainAsync();
+        // A program that is new tells that the page has asked again.
+        using (var api = hub.CreateClient())
+        {
+            api.DefaultRequestHeaders.Authorization = new("Bearer", hub.AdminToken);
+            using var stored = await api.PostAsync("/hub/v1/artifacts?type=streaming&name=new-since.sh", new StringContent("#!/bin/sh\ncat\n"));
+            Assert.True(stored.IsSuccessStatusCode, stored.ToString());
+            await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+            await hub.StopAsync();
+            await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Away", Patiently);
+            await hub.StartAgainAsync();
+        }
+
+        await Assertions.Expect(open.Page.Locator("#programs option[value='new-since.sh']")).ToBeAttachedAsync(new() { Timeout = 60_000 });
+        await Assertions.Expect(command).ToHaveValueAsync("typed since");
+        await Assertions.Expect(project).ToHaveValueAsync("");
+    }
+
+    [Fact]
     public async Task Page_WhenTheDashboardIsKilled_IsLoadedAnewWhereItWas()
     {
         await using var hub = await HubProcess.StartAsync(new HubOptions { Web = true });

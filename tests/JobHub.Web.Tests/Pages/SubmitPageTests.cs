@@ -169,6 +169,29 @@ public class SubmitPageTests(Dashboard dashboard)
     }
 
     [Fact]
+    public async Task Address_FillsInWhatOurPagesLinkWithAndNothingElse()
+    {
+        const string Attack = "';touch owned;'";
+        await using var open = await dashboard.OpenAsync($"/submit/analysis?project=of-a-link&priority={Uri.EscapeDataString(Attack)}&dataset={Uri.EscapeDataString(Attack)}");
+        await Assertions.Expect(open.Page.Locator("#f-project")).ToHaveValueAsync("of-a-link");
+        await Assertions.Expect(open.Page.Locator("#f-priority")).ToHaveValueAsync("255");
+        await Assertions.Expect(open.Page.Locator("#f-dataset")).ToHaveValueAsync("");
+        await Assertions.Expect(open.Page.Locator("#command")).Not.ToContainTextAsync("owned");
+
+        await open.GoAsync("/submit/mapreduce?inputPath=project:///a%20b.txt&mapperName=of-a-link.sh&title=%C2%A7%C2%A7JOBHUB_TOKEN%C2%A7%C2%A7&outputPath=s3://theirs/out");
+        await Assertions.Expect(open.Page.GetByLabel("Input path")).ToHaveValueAsync("project:///a b.txt");
+        await Assertions.Expect(open.Page.GetByLabel("Mapper", new() { Exact = true })).ToHaveValueAsync("of-a-link.sh");
+        await Assertions.Expect(open.Page.GetByLabel("Output path")).ToHaveValueAsync("");
+        await Assertions.Expect(open.Page.GetByLabel("Title")).ToHaveValueAsync("");
+
+        // What is typed into the fields themselves is text of the command too.
+        await open.GoAsync("/submit/analysis");
+        await open.Page.Locator("#f-priority").FillAsync(Attack);
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("?priority=%27%3Btouch%20owned%3B%27");
+        open.AssertQuiet();
+    }
+
+    [Fact]
     public async Task Mistakes_AreShownAtTheirFields_AndSubmitLeadsToTheFirst()
     {
         await using var open = await dashboard.OpenAsync("/submit/command");
@@ -195,7 +218,7 @@ public class SubmitPageTests(Dashboard dashboard)
         await using var open = await dashboard.OpenAsync("/submit/farm");
         await open.Page.GetByLabel("Title").FillAsync("Shot <b>12</b>");
         await open.Page.GetByLabel("Commands").FillAsync("true\necho two");
-        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("{\"parent\": '$GROUP'");
+        await Assertions.Expect(open.Page.Locator("#command")).ToContainTextAsync("{\"parent\": '\"$GROUP\"'");
         await Submit(open).ClickAsync();
         var job = await SucceedsAsync(open);
         Assert.Equal((2, "Shot <b>12</b>"), ((int)job["leaves"]!["total"]!, (string?)job["title"]));

@@ -39,6 +39,12 @@ public sealed record SubmitField(string Name, string Label, FieldKind Kind, int 
     /// <summary>Names that the Api may call it by.</summary>
     public IReadOnlyList<string> Aliases { get; init; } = [];
 
+    /// <summary>Links may fill it in: an address can come from anybody, so these are only what our own pages link with.</summary>
+    public bool Linked { get; init; }
+
+    /// <summary>What the hub knows of it is asked for when one has left it: half a secret is told to nobody.</summary>
+    public bool LookedWhenLeft { get; init; }
+
     /// <summary>Its place in the page.</summary>
     public string Id => "f-" + Name.Replace('.', '-');
 }

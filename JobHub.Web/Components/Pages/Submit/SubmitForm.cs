@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using JobHub.Web.Client;
 
 namespace JobHub.Web.Components.Pages.Submit;
@@ -11,7 +10,7 @@ namespace JobHub.Web.Components.Pages.Submit;
 public sealed record CommandLine(string Text, string? Field);
 
 /// <summary>A family's form: its fields, what they hold, what is wrong with them, and the call that they make.</summary>
-public sealed partial class SubmitForm
+public sealed class SubmitForm
 {
     private static readonly JsonSerializerOptions Shown = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private readonly Dictionary<string, string> values = [];
@@ -145,29 +144,31 @@ public sealed partial class SubmitForm
     /// <summary>The body as it is sent.</summary>
     public JsonObject ToSend() => Body(this, name => this[name]);
 
-    /// <summary>The same as a command, line by line; secrets are names of variables.</summary>
+    /// <summary>The same as a command, line by line; secrets are names of variables. Whatever the fields hold is text in it, and none of it is the shell's.</summary>
     public IReadOnlyList<CommandLine> Command(string hub)
     {
+        var text = new ShellText();
+        var address = text.Quoted(hub + Path(this));
         var lines = new List<CommandLine>
         {
-            new(Children is null ? $"curl -sS -X {Method} '{hub}{Path(this)}' \\" : $"GROUP=$(curl -sS -X {Method} '{hub}{Path(this)}' \\", null),
+            new(Children is null ? $"curl -sS -X {Method} {address} \\" : $"GROUP=$(curl -sS -X {Method} {address} \\", null),
             new("  -H 'Content-Type: application/json' \\", null), new("  -H \"Authorization: Bearer $JOBHUB_TOKEN\" \\", null), new("  -d '{", null),
         };
-        var body = Body(this, static name => $"§§{Variable(name)}§§");
+        var body = Body(this, name => text.Variable(Variable(name)));
         var longest = body.Count == 0 ? 0 : body.Max(static b => b.Key.Length);
         var left = body.Count;
         foreach (var (name, value) in body)
         {
-            var text = Quoted(value);
-            lines.Add(new($"  \"{name}\": {new string(' ', longest - name.Length)}{text}{(--left > 0 ? "," : "")}", name));
+            lines.Add(new(text.Inside($"  \"{name}\": {new string(' ', longest - name.Length)}{Json(value)}{(--left > 0 ? "," : "")}"), name));
         }
 
         lines.Add(new(Children is null ? "}'" : "}')", null));
         if (Children?.Invoke(this) is not { Count: > 0 } children) return lines;
-        lines.Add(new($"curl -sS -X {Method} '{hub}{Path(this)}' \\", null));
+        lines.Add(new($"curl -sS -X {Method} {address} \\", null));
         lines.Add(new("  -H 'Content-Type: application/json' -H \"Authorization: Bearer $JOBHUB_TOKEN\" \\", null));
         lines.Add(new("  -d '[", null));
-        foreach (var child in children.Take(5)) lines.Add(new($"  {{\"parent\": '$GROUP', {Quoted(child)[1..]},", "commands"));
+        var group = text.Variable("GROUP");
+        foreach (var (index, child) in children.Take(5).Index()) lines.Add(new(text.Inside($"  {{\"parent\": {group}, {Json(child)[1..]}{(index < children.Count - 1 ? "," : "")}"), "commands"));
         if (children.Count > 5) lines.Add(new($"  … {children.Count - 5} more", "commands"));
         lines.Add(new("]'", null));
         return lines;
@@ -176,10 +177,5 @@ public sealed partial class SubmitForm
     /// <summary>The variable that stands for a secret.</summary>
     public static string Variable(string name) => name.Replace("StorageCredentials", "", StringComparison.Ordinal).Replace('.', '_').ToUpperInvariant();
 
-    // Within single quotes of a shell, which secrets leave for a moment.
-    private static string Quoted(JsonNode? value) =>
-        Secret().Replace((value?.ToJsonString(Shown) ?? "null").Replace("'", "'\\''", StringComparison.Ordinal), static m => $"'\"${m.Groups["name"].Value}\"'");
-
-    [GeneratedRegex("§§(?<name>[A-Z_]+)§§")]
-    private static partial Regex Secret();
+    private static string Json(JsonNode? value) => value?.ToJsonString(Shown) ?? "null";
 }

@@ -14,7 +14,7 @@ public static class SubmitForms
 
     private static SubmitField Priority => new("priority", "Priority", FieldKind.Number, 1) { Initial = "255", Most = 255 };
 
-    private static SubmitField Project => new("project", "Project", FieldKind.Project, 2) { Optional = true, Longest = 64, Placeholder = "default", Rule = ProjectRule };
+    private static SubmitField Project => new("project", "Project", FieldKind.Project, 2) { Optional = true, Longest = 64, Placeholder = "default", Rule = ProjectRule, Linked = true };
 
     private static SubmitForm MapReduce() => new()
     {
@@ -31,13 +31,13 @@ public static class SubmitForms
         },
         Fields =
         [
-            new("inputPath", "Input path", FieldKind.Mono, 6) { Section = Inputs, Placeholder = "project:///texts/*.txt", Hint = "project:/// and a path of Files, s3://bucket/key, or file:/// on the hub's machine. A slash at its end or a * takes many.", Rule = PathRule },
+            new("inputPath", "Input path", FieldKind.Mono, 6) { Section = Inputs, Placeholder = "project:///texts/*.txt", Hint = "project:/// and a path of Files, s3://bucket/key, or file:/// on the hub's machine. A slash at its end or a * takes many.", Rule = PathRule, Linked = true },
             new("inputType", "Type", FieldKind.Choice, 2) { Initial = "file/txt", Choices = [("file/txt", "Text, one record a line"), ("file/gzip", "Gzip, one split an object")] },
             new("splitSize", "Split size", FieldKind.Number, 2) { Optional = true, Placeholder = "67108864", Unit = "bytes", Least = 1 },
-            new("inputStorageCredentials.username", "Access key of the input", FieldKind.Text, 3) { Optional = true, Placeholder = "the hub's own", Longest = 256 },
-            new("inputStorageCredentials.password", "Its secret", FieldKind.Secret, 3) { Optional = true, Longest = 1024, Hint = "Not kept by this page." },
-            new("mapperName", "Mapper", FieldKind.Program) { Section = Programs },
-            new("reducerName", "Reducer", FieldKind.Program) { Rule = SameType },
+            new("inputStorageCredentials.username", "Access key of the input", FieldKind.Text, 3) { Optional = true, Placeholder = "the hub's own", Longest = 256, LookedWhenLeft = true },
+            new("inputStorageCredentials.password", "Its secret", FieldKind.Secret, 3) { Optional = true, Longest = 1024, Hint = "Not kept by this page.", LookedWhenLeft = true },
+            new("mapperName", "Mapper", FieldKind.Program) { Section = Programs, Linked = true },
+            new("reducerName", "Reducer", FieldKind.Program) { Rule = SameType, Linked = true },
             new("combinerName", "Combiner", FieldKind.Program) { Optional = true, Rule = SameType },
             new("mapperArgs", "Mapper arguments", FieldKind.Lines) { Optional = true, Placeholder = "one a line" },
             new("outputPath", "Output path", FieldKind.Mono, 4) { Section = Output, Placeholder = "s3://results/sessions", Hint = "s3:// is the hub's own store; a bucket is made when there is none. Each job writes below its own id.", Rule = static (v, f) => v.StartsWith("project:", StringComparison.OrdinalIgnoreCase) ? "A project's files are only read. Write s3:// and a bucket, or file:/// and a folder." : PathRule(v, f) },
@@ -115,7 +115,7 @@ public static class SubmitForms
 
     private static SubmitForm Analysis() => new()
     {
-        Family = "analysis", Word = "Analysis", Path = static f => $"/projects/{Uri.EscapeDataString(f.Has("project") ? f["project"].Trim() : "PROJECT")}/jobs{(f.Has("priority") && f["priority"] is not "255" ? $"?priority={f["priority"].Trim()}" : "")}",
+        Family = "analysis", Word = "Analysis", Path = static f => $"/projects/{Uri.EscapeDataString(f.Has("project") ? f["project"].Trim() : "PROJECT")}/jobs{(f.Has("priority") && f["priority"] is not "255" ? $"?priority={Uri.EscapeDataString(f["priority"].Trim())}" : "")}",
         Watched = ["dataset", "project", "inference", "analysis"],
         Look = static async (f, hub, ct) =>
         {
@@ -127,7 +127,7 @@ public static class SubmitForms
         },
         Fields =
         [
-            new("project", "Project", FieldKind.Project, 3) { Section = "Where", Longest = 64, Rule = ProjectRule },
+            new("project", "Project", FieldKind.Project, 3) { Section = "Where", Longest = 64, Rule = ProjectRule, Linked = true },
             new("dataset", "Dataset", FieldKind.Mono, 3) { Placeholder = "its id", Rule = IdRule, Aliases = ["parameters"] },
             new("analysis", "Analysis", FieldKind.Choice) { Section = What, Initial = "inference", Choices = [("inference", "Inference: a tree of the profiles (goeBURST)"), ("visualization", "Visualization: a picture of a tree (radial)")] },
             new("level", "Loci that may differ", FieldKind.Number, 2) { Initial = "1", Optional = true, Least = 1, Hint = "Of an inference: 1 to 3, or all loci." },

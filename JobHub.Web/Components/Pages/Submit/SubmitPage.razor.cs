@@ -16,6 +16,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     private readonly IReadOnlyList<SubmitForm> forms = SubmitForms.All();
     private readonly Dictionary<string, ElementReference> places = [];
     private readonly HashSet<string> looked = [];
+    private readonly HashSet<SubmitForm> filled = [];
     private IReadOnlyList<SubmitProgram> programs = [];
     private IReadOnlyList<string> projects = [];
     private SubmitForm form = default!;
@@ -23,7 +24,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     private HubRefusedException? refusal;
     private string? now;
     private string type = "streaming";
-    private bool kept, tried, sending, copied;
+    private bool kept, tried, sending, copied, unlooked;
     private int turn;
 
     [Parameter] public string? Family { get; set; }
@@ -62,6 +63,8 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         programs = await hub.ProgramsAsync(ct);
         projects = await hub.ProjectsAsync(ct);
         form.Programs = programs;
+        // Once for each form: what was typed since stays, however often the Api goes and comes back.
+        if (!filled.Add(form)) return;
         if (await js.InvokeAsync<string?>("localStorage.getItem", ct, Key(form, null)) is { } last)
         {
             form.Restore(last);
@@ -71,12 +74,12 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         FillIn();
     }
 
-    /// <summary>What the address says of fields, by their names: a link from a file or a program. Never a secret.</summary>
+    /// <summary>What the address says of fields, by their names: a link from a file or a program.</summary>
     private void FillIn()
     {
         foreach (var (name, values) in QueryHelpers.ParseQuery(new Uri(Navigation.Uri).Query))
         {
-            if (form.Fields.FirstOrDefault(f => f.Name == name && f.Kind is not FieldKind.Secret) is { } field && values[0] is { } value && value.Length <= field.Longest) form[name] = value;
+            if (form.Fields.FirstOrDefault(f => f.Name == name && f.Linked) is { } field && values[0] is { } value && value.Length <= field.Longest) form[name] = value;
         }
     }
 
@@ -87,6 +90,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     {
         (form[field.Name], now, refusal, copied) = (value ?? "", field.Name, null, false);
         if (form.Watched.Contains(field.Name)) form.Forget();
+        unlooked |= field.LookedWhenLeft;
         var mine = ++turn;
         try
         {
@@ -101,7 +105,14 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         if (mine != turn) return;
         if (field.Kind is FieldKind.Project && form.Has(field.Name) && form.FaultOf(field) is null) await OfProjectAsync(form[field.Name].Trim());
         StateHasChanged();
-        if (form.Watched.Contains(field.Name)) await LookAsync();
+        if (form.Watched.Contains(field.Name) && !field.LookedWhenLeft) await LookAsync();
+    }
+
+    private async Task LeftAsync()
+    {
+        if (!unlooked) return;
+        unlooked = false;
+        await LookAsync();
     }
 
     /// <summary>Asks the hub what only the hub knows, once what it needs is filled in.</summary>
