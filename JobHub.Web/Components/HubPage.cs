@@ -13,7 +13,7 @@ public abstract class HubPage : ComponentBase, IAsyncDisposable
 {
     private readonly CancellationTokenSource gone = new();
     private IDisposable? subscription;
-    private bool loading, wanted;
+    private bool loading, wanted, once;
     private DateTimeOffset loadedAt;
 
     [Inject] protected LiveStream Live { get; set; } = default!;
@@ -22,8 +22,10 @@ public abstract class HubPage : ComponentBase, IAsyncDisposable
 
     [Inject] protected TimeProvider Clock { get; set; } = default!;
 
-    /// <summary>Ends with the page.</summary>
-    protected CancellationToken Gone => gone.Token;
+    protected HubPage() => Gone = gone.Token;
+
+    /// <summary>Ends with the page, and may be asked after that.</summary>
+    protected CancellationToken Gone { get; }
 
     /// <summary>Something was loaded: what is shown may be shown as data.</summary>
     protected bool Loaded { get; private set; }
@@ -138,6 +140,21 @@ public abstract class HubPage : ComponentBase, IAsyncDisposable
         }
 
         return false;
+    }
+
+    /// <summary>The same, unless one of these is under way: a button that is pressed twice adds a page once.</summary>
+    protected async Task DoOnceAsync(Func<CancellationToken, Task> ask, Action<HubRefusedException> refused)
+    {
+        if (once) return;
+        once = true;
+        try
+        {
+            await DoAsync(ask, refused);
+        }
+        finally
+        {
+            once = false;
+        }
     }
 
     public async ValueTask DisposeAsync()

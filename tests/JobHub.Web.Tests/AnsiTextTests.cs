@@ -51,4 +51,20 @@ public class AnsiTextTests
         for (var i = 0L; i < 3; i++) window.Append(new LogPiece([.. Enumerable.Repeat((byte)'\n', 1000)], 8 + (i * 1000), 1008 + (i * 1000), 9000, 1, false, []));
         Assert.Equal((LogWindow.MostRows, 1008L), (window.Rows.Count, window.Start));
     }
+
+    [Fact]
+    public void Line_ThatWasReadInPart_IsReplacedByTheWholeAndNeverTheOtherWay()
+    {
+        var window = new LogWindow();
+        window.Add([Line(0, "first"), Line(6, "half")]);
+        window.Add([Line(6, "half and the rest"), Line(24, "last")]);
+        Assert.Equal(["first", "half and the rest", "last"], window.Rows.Select(static row => row.Text));
+
+        window.Add([Line(6, "half"), Line(24, "last")]);
+        window.Add([Line(0, "first"), Line(6, "half")], front: true);
+        Assert.Equal(["first", "half and the rest", "last"], window.Rows.Select(static row => row.Text));
+        Assert.Equal([true, false, false], window.Rows.Select(static row => row.Begins));
+    }
+
+    private static HubLogLine Line(long offset, string text) => new("4af95b39-7ca8-40f8-87f8-617dd961fb73-m-0", 1, offset, offset + text.Length, text, null, null);
 }

@@ -37,6 +37,37 @@ public class ShellPageTests(Dashboard dashboard)
         open.AssertQuiet();
     }
 
+    [Theory]
+    [InlineData("/", "measure.js"), InlineData("/jobs", "jobs.js"), InlineData("/submit", "data.js"), InlineData("/jobs/{id}", "job.js")]
+    public async Task Page_LeftBeforeItsScriptHasCome_LeavesNothingBehind(string path, string script)
+    {
+        using var answer = await dashboard.Api.PostAsJsonAsync("/jobs", new { command = "true" });
+        var id = (string)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["job_id"]!;
+        await using var open = await dashboard.OpenAsync("/more");
+        var (asked, go) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await open.Page.RouteAsync("**/js/" + script, async route =>
+        {
+            asked.TrySetResult();
+            await go.Task;
+            await route.ContinueAsync();
+        });
+        await open.GoAsync(path.Replace("{id}", id, StringComparison.Ordinal));
+        await asked.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await open.Page.EvaluateAsync("() => { window.before = true; }");
+        var menu = open.Page.GetByRole(AriaRole.Navigation, new() { Name = "Main", Exact = true });
+        await menu.GetByRole(AriaRole.Link, new() { NameRegex = new("^Settings") }).ClickAsync();
+        await Assertions.Expect(open.Page.GetByRole(AriaRole.Heading, new() { Name = "Settings", Exact = true })).ToBeVisibleAsync();
+        var came = open.Page.WaitForResponseAsync("**/js/" + script);
+        go.SetResult();
+        await came;
+        // It runs when it has come, and the connection goes on.
+        await open.Page.EvaluateAsync("script => import(script)", "/js/" + script);
+        await menu.GetByRole(AriaRole.Link, new() { NameRegex = new("^Events") }).ClickAsync();
+        await Assertions.Expect(open.Page.Locator(".happened tbody tr").First).ToBeVisibleAsync();
+        Assert.True(await open.Page.EvaluateAsync<bool>("() => window.before === true"));
+        open.AssertQuiet();
+    }
+
     [Fact]
     public async Task Theme_WhenSwitched_StaysSwitchedFromTheFirstByteOn()
     {

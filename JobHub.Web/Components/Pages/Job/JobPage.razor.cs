@@ -19,7 +19,7 @@ public partial class JobPage
     private JobTaskVector? vector;
     private JobTaskTimes? times;
     private TaskRange? range;
-    private (string Id, bool Ended, DateTimeOffset At) partitionsOf;
+    private (string Id, DateTimeOffset? EndedAt, DateTimeOffset At) partitionsOf;
     private HubPage<HubJob>? children;
     private HubPage<JobTask>? tasks;
     private JobAttempt[]? attempts;
@@ -135,9 +135,9 @@ public partial class JobPage
         async Task PartitionsAsync()
         {
             if (job?.Family != "MapReduce") partitions = null;
-            if (job?.Family != "MapReduce" || (partitionsOf.Id == Id && (partitionsOf.Ended || (!job.HasEnded && now - partitionsOf.At < PartitionsEvery)))) return;
+            if (job?.Family != "MapReduce" || (partitionsOf.Id == Id && (job.HasEnded ? partitionsOf.EndedAt == job.EndedAt : now - partitionsOf.At < PartitionsEvery))) return;
             partitions = await Hub.PartitionsAsync(Id, ct);
-            partitionsOf = (Id, job.HasEnded, now);
+            partitionsOf = (Id, job.EndedAt, now);
         }
     }
 

@@ -126,10 +126,18 @@ public sealed partial class JobsPage
         if (shown.Count == 0 || !RendererInfo.IsInteractive || watched == place.Id) return;
         // A table that was gone meanwhile, for nothing matched, is another one.
         watched = place.Id;
-        self ??= DotNetObjectReference.Create(this);
-        module ??= await Js.InvokeAsync<IJSObjectReference>("import", "/js/jobs.js");
-        if (watch is not null) await watch.InvokeVoidAsync("stop");
-        watch = await module.InvokeAsync<IJSObjectReference>("watch", place, self);
+        try
+        {
+            module ??= await Js.InvokeAsync<IJSObjectReference>("import", Gone, "/js/jobs.js");
+            if (watch is not null) await watch.InvokeVoidAsync("stop", Gone);
+            if (watched != place.Id || shown.Count == 0) return;
+            self ??= DotNetObjectReference.Create(this);
+            watch = await module.InvokeAsync<IJSObjectReference>("watch", Gone, place, self);
+        }
+        catch (Exception e) when (e is JSDisconnectedException or OperationCanceledException || (Gone.IsCancellationRequested && e is JSException))
+        {
+            // Nobody looks any more.
+        }
     }
 
     protected override async ValueTask DisposePageAsync()

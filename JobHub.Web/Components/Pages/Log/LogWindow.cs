@@ -68,17 +68,28 @@ public sealed class LogWindow
         if (Rows.Count > MostRows) Rows.RemoveRange(MostRows, Rows.Count - MostRows);
     }
 
-    /// <summary>Puts lines of a whole job behind what is there, or in front of it; those that are there already are left out.</summary>
+    /// <summary>Puts lines of a whole job behind what is there, or in front of it; those that are there already are left out, but for one that was not whole yet.</summary>
     /// <returns>Whether rows at the other end had to go.</returns>
     public bool Add(IReadOnlyList<HubLogLine> lines, bool front = false)
     {
         ArgumentNullException.ThrowIfNull(lines);
-        var there = Rows.Select(static row => row.Source).OfType<HubLogLine>().Select(KeyOf).ToHashSet();
-        var added = lines.Where(line => line.Missed is > 0 || there.Add(KeyOf(line)))
-            .Select(line => new LogRow(line.Offset, line.End, line.Text, true, line.Gap ?? 0, line, Serial: line.Missed is > 0 ? ++serial : 0)).ToList();
+        var there = new Dictionary<(string, int, long, bool), (List<LogRow> Rows, int At)>();
+        for (var i = 0; i < Rows.Count; i++)
+        {
+            if (Rows[i].Source is { } source) there.TryAdd(KeyOf(source), (Rows, i));
+        }
+
+        var added = new List<LogRow>();
+        foreach (var line in lines)
+        {
+            var row = new LogRow(line.Offset, line.End, line.Text, true, line.Gap ?? 0, line, Serial: line.Missed is > 0 ? ++serial : 0);
+            if (line.Missed is > 0 || there.TryAdd(KeyOf(line), (added, added.Count))) added.Add(row);
+            else if (there[KeyOf(line)] is var (rows, at) && rows[at].End < line.End) rows[at] = row;
+        }
+
         Rows.InsertRange(front ? 0 : Rows.Count, added);
         var over = Math.Max(0, Rows.Count - MostRows);
-        Rows.RemoveRange(front ? MostRows : 0, over);
+        Rows.RemoveRange(front ? Rows.Count - over : 0, over);
         // A prefix stands where the attempt changes, and at the top.
         for (var i = 0; i < Rows.Count; i++)
         {
