@@ -70,7 +70,7 @@ public static class ApiHost
         var services = builder.Services;
         services.AddOptions<AuthOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<WebOptions>().BindConfiguration("JobHub:Web").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<BearerTokens>().AddSingleton<CallerReader>().AddSingleton<ProjectAccess>().AddSingleton<Features.Hub.HubJobQuery>();
+        services.AddSingleton<BearerTokens>().AddSingleton<CallerReader>().AddSingleton<ProjectAccess>().AddSingleton<Features.Hub.HubJobQuery>().AddSingleton<Features.Hub.OverviewNow>();
         services.AddOptions<SignInOptions>().BindConfiguration("JobHub:Auth:SignIn").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<ProvidersOptions>().BindConfiguration("JobHub:Auth").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<SignInLimit>().AddSingleton<ProviderTokens>();

@@ -10,7 +10,8 @@ namespace JobHub.Engine.Events;
 /// <param name="Projects">Of these projects' jobs and of no job only; null: of all.</param>
 /// <param name="OnlyUnmade">Only of projects that nobody made.</param>
 /// <param name="Project">Of these only this one's jobs.</param>
-public sealed record PastEvents(JobId? Job, string? Kind, long? Before, string[]? Projects, bool OnlyUnmade, int Limit, string? Project = null);
+/// <param name="After">Newer ones than this position only.</param>
+public sealed record PastEvents(JobId? Job, string? Kind, long? Before, string[]? Projects, bool OnlyUnmade, int Limit, string? Project = null, long? After = null);
 
 public sealed partial class EventReader
 {
@@ -25,6 +26,7 @@ public sealed partial class EventReader
         var (least, last) = await EndsAsync(connection, ct);
         var before = Math.Min(asked.Before ?? long.MaxValue, last + 1);
         // One job's events lie together; all others are reached by position, a stretch at a time.
+        least = Math.Max(least, asked.After + 1 ?? least);
         var from = asked.Job is null ? Math.Max(least, before - PageReach) : least;
         var statement = new NpgsqlBatchCommand($"""
             SELECT e.position, e.at, e.kind, j.id, e.payload::text, j.project FROM ledger e LEFT JOIN job j ON j.number = e.job

@@ -40,6 +40,7 @@ public sealed class HubLogs(HubHttp hub)
     public async IAsyncEnumerable<HubLogLine?> FollowAsync(string job, [EnumeratorCancellation] CancellationToken ct)
     {
         using var answer = await hub.Client.GetAsync($"{Of(job)}/log/merged?follow=true", HttpCompletionOption.ResponseHeadersRead, ct);
+        if ((int)answer.StatusCode >= 500) throw new HubAwayException($"The API answered {(int)answer.StatusCode}.", null);
         if (!answer.IsSuccessStatusCode) throw new HubRefusedException((int)answer.StatusCode, $"The API answered {(int)answer.StatusCode}.");
         using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync(ct));
         while (await reader.ReadLineAsync(ct).AsTask().WaitAsync(Silence, ct) is { } line) yield return line.Length == 0 ? null : JsonSerializer.Deserialize<HubLogLine>(line, HubHttp.Json);
@@ -52,8 +53,8 @@ public sealed class HubLogs(HubHttp hub)
     public Task<IReadOnlyList<LogAttempt>> AttemptsAsync(string job, string task, CancellationToken ct) =>
         hub.GetAsync<IReadOnlyList<LogAttempt>>($"{Of(job)}/tasks/{Uri.EscapeDataString(task)}/attempts", ct);
 
-    public Task<PastEvents> EventsAsync(string? job, string? kind, long? before, int limit, CancellationToken ct, string? project = null) =>
-        hub.GetAsync<PastEvents>(HubHttp.Path("/hub/v1/events/list", ("job", job), ("kind", kind), ("project", project), ("before", before), ("limit", limit)), ct);
+    public Task<PastEvents> EventsAsync(string? job, string? kind, long? before, int limit, CancellationToken ct, string? project = null, long? after = null) =>
+        hub.GetAsync<PastEvents>(HubHttp.Path("/hub/v1/events/list", ("job", job), ("kind", kind), ("project", project), ("before", before), ("after", after), ("limit", limit)), ct);
 
     private static string Of(string job) => $"/hub/v1/jobs/{Uri.EscapeDataString(job)}";
 

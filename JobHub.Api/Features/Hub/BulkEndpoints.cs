@@ -44,6 +44,7 @@ public static class BulkEndpoints
         };
         if (preview)
         {
+            AuditNote.Of(context).Unchanged = true;
             var found = await store.PreviewAsync(bulk, ct);
             return TypedResults.Ok(new HubBulkPreview(WordOf(action), found.Total, found.Touched, found.Exact, found.States.ToDictionary(static s => s.Key.ToString(), static s => s.Value), bulk.Refused.Count));
         }

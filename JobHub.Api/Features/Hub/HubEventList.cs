@@ -15,7 +15,7 @@ public static class HubEventList
 
     public static void MapEventList(this IEndpointRouteBuilder hub) =>
         hub.MapGet("/events/list", ListAsync).WithTags("Events").ProducesProblem(400).ProducesProblem(404)
-            .WithSummary("Past events, newest first: ?job=, ?kind=, ?project=, ?before= (the next of an earlier page), ?limit= (50, at most 500). A page may be empty and not the last.");
+            .WithSummary("Past events, newest first: ?job=, ?kind=, ?project=, ?before= (the next of an earlier page), ?after= (newer than this position only), ?limit= (50, at most 500). A page may be empty and not the last.");
 
     private static async Task<Results<Ok<HubPastEvents>, ProblemResult>> ListAsync(HttpContext context, EventReader events, JobReader reader, ProjectAccess access, CancellationToken ct)
     {
@@ -32,10 +32,11 @@ public static class HubEventList
         var project = request.QueryText("project");
         if (project?.Length > LongestKind) throw Problems.InvalidField("project", $"'project' may hold {LongestKind} characters.");
         var before = request.QueryNumber("before", 0, long.MaxValue);
+        var after = request.QueryNumber("after", 0, long.MaxValue - 1);
         var limit = Paging.LimitOf(request, LargestPage) ?? DefaultPage;
         // What one job's project allows was asked above.
         var projects = job is null ? await access.ReadableAsync(caller, ct) : null;
-        var (items, next) = await events.PastAsync(new(job, kind, before, projects, job is null && caller.IsDeveloper, limit, project), ct);
+        var (items, next) = await events.PastAsync(new(job, kind, before, projects, job is null && caller.IsDeveloper, limit, project, after), ct);
         return TypedResults.Ok(new HubPastEvents([.. items.Select(ToWire)], next));
     }
 

@@ -78,7 +78,7 @@ internal static class JobGraphEndpoints
         {
             var (map, reduce) = (nodes.Find(static node => node.Kind == nameof(TaskKind.Map))?.State ?? "Succeeded", nodes.Find(static node => node.Kind == nameof(TaskKind.Reduce))?.State ?? "Succeeded");
             nodes.Insert(0, new("input", "Input", map == "Succeeded" ? map : job.StartedAt is null ? "Queued" : map, Bytes: Counter("map_input_bytes"), Records: Counter("map_input_records")));
-            nodes.Insert(nodes.Count - 1, new("shuffle", "Shuffle", reduce == "Succeeded" ? reduce : map == "Succeeded" ? "Running" : "Blocked", Bytes: Counter("shuffle_bytes"), Records: Counter("reduce_input_records")));
+            nodes.Insert(nodes.Count - 1, new("shuffle", "Shuffle", reduce is "Succeeded" or "Failed" or "Canceled" ? reduce : map == "Succeeded" ? "Running" : "Blocked", Bytes: Counter("shuffle_bytes"), Records: Counter("reduce_input_records")));
             nodes.Add(new("output", "Output", reduce, Bytes: Counter("reduce_output_bytes"), Records: Counter("reduce_output_records")));
         }
 

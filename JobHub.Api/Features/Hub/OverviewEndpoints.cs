@@ -52,22 +52,18 @@ public static class OverviewEndpoints
             [.. (await statistics.CausesAsync(scope, window, ofJobs, MostCauses, ct)).Select(static c => new HubCause(c.Cause, c.ExitCode, c.Count))];
     }
 
-    private static async Task<Ok<HubNow>> NowAsync(
-        HttpContext context, StatisticReader statistics, JobSearch search, WorkerReader workers, WebhookStore webhooks, ProjectAccess access, TimeProvider clock, CancellationToken ct)
+    private static async Task<Ok<HubNow>> NowAsync(HttpContext context, OverviewNow now, ProjectAccess access, CancellationToken ct)
     {
-        var (caller, project, now) = (Caller.Of(context), context.Request.QueryText("project"), clock.GetUtcNow());
-        var scope = await ScopeAsync(caller, project, access, ct);
-        var known = await workers.ListAsync(ct);
-        var jobs = (await search.CountAsync(new() { Projects = scope.Projects, OnlyUnmade = scope.OnlyUnmade }, ct)).ByState;
-        var findings = OverviewFindings.Of(
-            await statistics.OfWorkersAsync(scope, OverviewFindings.Recent, ct), (await statistics.WaitingAsync(scope, ct)).Waiting, known, await WebhooksAsync(caller, project, webhooks, ct), now);
-        return TypedResults.Ok(new HubNow(jobs.GetValueOrDefault(JobState.Running), findings.Length, known.Count(w => OverviewFindings.IsLostNow(w, now))));
+        var (caller, project) = (Caller.Of(context), context.Request.QueryText("project"));
+        return TypedResults.Ok(await now.OfAsync(await ScopeAsync(caller, project, access, ct), project, SeesWebhooks(caller), ct));
     }
+
+    private static bool SeesWebhooks(Caller caller) => RoutePolicies.Allows(RoutePolicy.Operators, caller.Role, writes: false);
 
     /// <summary>The webhooks that a caller may know of.</summary>
     private static async Task<IReadOnlyList<Webhook>> WebhooksAsync(Caller caller, string? project, WebhookStore webhooks, CancellationToken ct)
     {
-        if (!RoutePolicies.Allows(RoutePolicy.Operators, caller.Role, writes: false)) return [];
+        if (!SeesWebhooks(caller)) return [];
         var all = await webhooks.ListAsync(ct);
         return project is null ? all : [.. all.Where(w => w.Project == project)];
     }

@@ -36,9 +36,13 @@ public sealed class BulkTests(HubFixture fixture)
         var preview = await asked.JsonAsync();
         Assert.Equal((count, count, count), ((int)preview["total"]!, (int)preview["touched"]!, (int)preview["states"]!["Queued"]!));
         Assert.Equal(6, (int)(await calls.JobAsync(jobs[6]))["priority"]!);
+        // It only looked, and is no change of anything.
+        using var admin = hub.NewClient(HubHost.AdminToken);
+        Assert.DoesNotContain("/hub/v1/bulk", await LastChangeAsync(), StringComparison.Ordinal);
 
         var done = await calls.BulkAsync(new() { ["action"] = "priority", ["priority"] = 77, ["filter"] = $"project={project}" });
         Assert.Equal((count, count, true), ((int)done["done"]!, (int)done["total"]!, (bool)done["canUndo"]!));
+        Assert.Contains("/hub/v1/bulk", await LastChangeAsync(), StringComparison.Ordinal);
         foreach (var i in (int[])[0, 6, 220, count - 1]) Assert.Equal(77, (int)(await calls.JobAsync(jobs[i]))["priority"]!);
 
         using var undo = await hub.Client.PostAsync($"/hub/v1/bulk/{done["id"]}/undo", null);
@@ -48,6 +52,8 @@ public sealed class BulkTests(HubFixture fixture)
         foreach (var i in (int[])[0, 6, 220, count - 1]) Assert.Equal(i % 7, (int)(await calls.JobAsync(jobs[i]))["priority"]!);
         using var twice = await hub.Client.PostAsync($"/hub/v1/bulk/{back["id"]}/undo", null);
         await twice.IsProblemAsync(HttpStatusCode.Conflict, "cannot-undo");
+
+        Task<string> LastChangeAsync() => admin.GetStringAsync("/hub/v1/audit?limit=1");
     }
 
     [Fact]

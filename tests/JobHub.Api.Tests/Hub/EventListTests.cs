@@ -30,6 +30,14 @@ public sealed class EventListTests(HubFixture fixture) : IClassFixture<HubFixtur
         }
 
         Assert.Equal(all, paged);
+        foreach (var query in (string[])[$"job={id}", "limit=500"])
+        {
+            var newer = await hub.Client.GetFromJsonNodeAsync($"/hub/v1/events/list?{query}&after={all[1].Position}");
+            Assert.Equal(all[0], Read(newer).Single(e => e.Job == id));
+            Assert.All(Read(newer), happened => Assert.True(happened.Position > all[1].Position));
+            Assert.Null(newer["next"]);
+        }
+
         Assert.Equal("job-submitted", Assert.Single(await ListAsync(hub.Client, $"job={id}&kind=job-submitted")).Kind);
         Assert.Contains(await ListAsync(hub.Client, "kind=job-ended&limit=500"), happened => happened.Job == id);
     }
@@ -56,7 +64,7 @@ public sealed class EventListTests(HubFixture fixture) : IClassFixture<HubFixtur
         await hidden.IsProblemAsync(HttpStatusCode.NotFound, "job-not-found");
     }
 
-    [Theory, InlineData("limit=0", "limit"), InlineData("before=x", "before")]
+    [Theory, InlineData("limit=0", "limit"), InlineData("before=x", "before"), InlineData("after=-1", "after")]
     public async Task List_WithABadQuery_NamesIt(string query, string field)
     {
         using var answer = await hub.Client.GetAsync("/hub/v1/events/list?" + query);

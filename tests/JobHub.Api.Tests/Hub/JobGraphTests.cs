@@ -74,7 +74,17 @@ public sealed class JobGraphTests(HubFixture fixture) : IClassFixture<HubFixture
         Assert.Equal(("Running", 3, 1), ((string)map["state"]!, (int)map["tasks"]!["total"]!, (int)map["tasks"]!["succeeded"]!));
         Assert.Equal("Blocked", (string)reduce["state"]!);
         Assert.Equal(4, graph["edges"]!.AsArray().Count);
-        await ExecuteAsync($"DELETE FROM live WHERE task_id >> 20 = {number}");
+
+        // Nothing runs in a job that was canceled.
+        foreach (var maps in (int[])[1, 3])
+        {
+            await ExecuteAsync($$"""
+                DELETE FROM live WHERE task_id >> 20 = {{number}}; DELETE FROM task WHERE id >> 20 = {{number}};
+                INSERT INTO task (id, state) SELECT {{number << 20}} + i, CASE WHEN i < {{maps}} THEN 4 ELSE 6 END FROM generate_series(0, 4) i;
+                """);
+            var ended = await GetAsync($"/hub/v1/jobs/{id}/graph");
+            Assert.Equal(["Canceled", "Canceled", "Canceled"], ended["nodes"]!.AsArray().Skip(2).Select(static node => (string)node!["state"]!));
+        }
     }
 
     [Fact]

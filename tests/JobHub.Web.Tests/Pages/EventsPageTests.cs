@@ -60,6 +60,24 @@ public class EventsPageTests(Dashboard dashboard)
         open.AssertQuiet();
     }
 
+    [Fact]
+    public async Task OlderEvents_AskedForTwiceAtOnce_AreAddedOnce()
+    {
+        var project = "older-" + Guid.NewGuid().ToString("N")[..8];
+        using (var answer = await dashboard.Api.PutAsJsonAsync($"/api/jobs?project={project}", Enumerable.Range(0, 250).Select(static i => new { command = "true", title = $"older {i}", paused = true }))) answer.EnsureSuccessStatusCode();
+        await using var open = await dashboard.OpenAsync($"/events?kind=job-submitted&project={project}");
+        var rows = open.Page.Locator(".happened tbody tr");
+        await Assertions.Expect(rows).ToHaveCountAsync(100);
+        // Both presses are on their way before the first is answered.
+        await open.Page.EvaluateAsync("() => { const older = [...document.querySelectorAll('.more button')].at(-1); older.click(); older.click(); }");
+        await Assertions.Expect(rows).ToHaveCountAsync(200);
+        await open.Page.GetByText("Older events").ClickAsync();
+        await Assertions.Expect(rows).ToHaveCountAsync(250);
+        var places = await rows.Locator("td:last-child").AllInnerTextsAsync();
+        Assert.Equal(places.Distinct(), places);
+        open.AssertQuiet();
+    }
+
     private async Task<string> SubmitAsync(string title, string? project = null)
     {
         using var answer = await dashboard.Api.PutAsJsonAsync("/api/jobs" + (project is null ? "" : $"?project={project}"), new { command = "true", title });
