@@ -10,7 +10,7 @@ namespace JobHub.Api.Tests.Bulk;
 [Collection(BulkCollection.Name)]
 public sealed class BulkHeldTests(HubFixture fixture)
 {
-    private const string Soon = "--JobHub:Bulk:PageLimit=00:00:01";
+    private const string Soon = "--JobHub:Bulk:PageLimit=00:00:03";
 
     [Theory, InlineData(0), InlineData(4), InlineData(11)]
     public async Task BulkWithAJobThatIsHeld_LeavesThatOneAndChangesAllOthers(int place)
