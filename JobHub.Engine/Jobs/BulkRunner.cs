@@ -128,7 +128,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
         }
         catch (Exception fault) when (IsLate(fault))
         {
-            if (pace.Jobs == 1) throw new TimeoutException($"They were not found within {options.Value.PageLimit.TotalSeconds:0.#} s.");
+            if (pace.Jobs == 1) throw new TimeoutException($"They were not found within {options.Value.PageLimit.TotalSeconds:0.#} s.", fault);
             _paces[id] = pace with { Jobs = Smaller(pace.Jobs) };
             return Turn.Late;
         }

@@ -30,6 +30,12 @@ internal static class JobConditions
             SELECT number FROM up))
         """;
 
+    // A job fails by the last attempt of the task that its error names; the task's number is in its name.
+    private const string FailedWith = """
+        j.state = 5 AND (SELECT a.exit_code FROM attempt a WHERE a.task_id = (j.number << 20) + substring(j.error->>'taskId' FROM '-[a-z]-([0-9]{1,7})$')::bigint
+            + CASE WHEN j.error->>'taskId' ~ '-r-[0-9]+$' THEN j.maps ELSE 0 END ORDER BY a.number DESC LIMIT 1) = ?
+        """;
+
     /// <summary>The WHERE of a filter, its page included.</summary>
     public static string Of(JobFilter filter, NpgsqlParameterCollection parameters)
     {
@@ -71,6 +77,7 @@ internal static class JobConditions
         if (filter.MinPriority is { } least) Where("j.priority >= ?", (short)least);
         if (filter.MaxPriority is { } most) Where("j.priority <= ?", (short)most);
         if (filter.Cause is { } cause) Where("j.state = 5 AND j.error->>'type' = ?", cause);
+        if (filter.ExitCode is { } code) Where(FailedWith, code);
         if (filter.Ids is { } ids) Where("j.id = ANY (?)", ids);
         if (filter.Numbers is { } numbers) Where("j.number = ANY (?)", numbers);
         if (filter.ByWords) where.Add($"j.number = ANY (ARRAY({WordedSql(filter, parameters)}))");

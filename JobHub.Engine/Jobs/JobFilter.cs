@@ -36,6 +36,8 @@ public sealed record JobFilter
     public int? MaxPriority { get; init; }
     /// <summary>The type of the error a job failed with.</summary>
     public string? Cause { get; init; }
+    /// <summary>The exit code of the attempt that a job failed with.</summary>
+    public int? ExitCode { get; init; }
     /// <summary>Only these; null = all.</summary>
     public Guid[]? Ids { get; init; }
     /// <summary>Only these; null = all.</summary>
@@ -58,7 +60,7 @@ public sealed record JobFilter
     internal bool IsCounted => this with { Family = null, Families = null, State = null, States = null, Project = null, NotProject = null, Projects = null, OnlyUnmade = false, Parent = null } is
     {
         Stage: null, Ended: null, User: null, NotUser: null, Words.Count: 0, NotWords.Count: 0, Labels.Count: 0, NotLabels.Count: 0, Worker: null, CreatedAfter: null, CreatedBefore: null,
-        EndedAfter: null, EndedBefore: null, MinPriority: null, MaxPriority: null, Cause: null, Ids: null, Numbers: null,
+        EndedAfter: null, EndedBefore: null, MinPriority: null, MaxPriority: null, Cause: null, ExitCode: null, Ids: null, Numbers: null,
     } && Parent is null or 0;
 
     /// <summary>By when they were made the index has another order than by number, and one range.</summary>

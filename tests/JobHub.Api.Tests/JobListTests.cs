@@ -63,6 +63,7 @@ public sealed class JobListTests(HubFixture fixture) : IClassFixture<HubFixture>
     [InlineData("createdBefore=2026-01-01T00:00:00Z", "")]
     [InlineData("endedAfter=2026-01-01T00:00:00Z", "beta three")]
     [InlineData("cause=user-error", "")]
+    [InlineData("exitCode=7", "")]
     [InlineData("worker=nobody", "")]
     public async Task List_ByAFilter_FindsWhatMatchesAndCountsIt(string query, string? titles, bool newestFirst = true)
     {
@@ -90,7 +91,7 @@ public sealed class JobListTests(HubFixture fixture) : IClassFixture<HubFixture>
     [Theory]
     [InlineData("state=9", "state"), InlineData("state=queued,-x", "state"), InlineData("family=x", "family"), InlineData("limit=501", "limit"), InlineData("sort=size", "sort")]
     [InlineData("sort=-priority", "sort"), InlineData("sort=ended&state=running", "sort"), InlineData("after=x", "after"), InlineData("after=QUJD", "after"), InlineData("createdAfter=soon", "createdAfter")]
-    [InlineData("minPriority=256", "minPriority"), InlineData("ids=1,x", "ids"), InlineData("flat=maybe", "flat"), InlineData("label=x", "label")]
+    [InlineData("minPriority=256", "minPriority"), InlineData("exitCode=256", "exitCode"), InlineData("exitCode=x", "exitCode"), InlineData("ids=1,x", "ids"), InlineData("flat=maybe", "flat"), InlineData("label=x", "label")]
     [InlineData("createdAfter=2026-11-21 10:00", "createdAfter"), InlineData("createdAfter=2026-11-21", "createdAfter"), InlineData("endedAfter=2026-11-21T10:00:00", "endedAfter"), InlineData("createdBefore=2026-11-21T10:00:00Z x", "createdBefore")]
     public async Task List_WithABadQuery_NamesIt(string query, string field)
     {

@@ -64,7 +64,7 @@ public class SubmitCommandTests
     /// <summary>Runs it with a curl that keeps what it is given; what the shell complained of.</summary>
     private static async Task<string[]> RunAsync(string folder, string command, SubmitForm form)
     {
-        var start = new ProcessStartInfo("/bin/sh") { WorkingDirectory = folder, RedirectStandardInput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("/bin/sh") { WorkingDirectory = folder, UseShellExecute = false, RedirectStandardInput = true, RedirectStandardError = true };
         start.Environment["JOBHUB_TOKEN"] = "the-token";
         foreach (var secret in form.Fields.Where(static f => f.Kind is FieldKind.Secret).Select(static f => SubmitForm.Variable(f.Name))) start.Environment[secret] = "of-" + secret;
         using var shell = Process.Start(start)!;

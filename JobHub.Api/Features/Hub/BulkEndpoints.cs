@@ -90,7 +90,7 @@ public static class BulkEndpoints
     private static readonly string[] Words =
     [
         "family", "state", "project", "-project", "user", "-user", "q", "-q", "label", "-label", "worker", "createdAfter", "createdBefore", "endedAfter", "endedBefore", "minPriority", "maxPriority",
-        "cause", "ids", "flat", "parent",
+        "cause", "exitCode", "ids", "flat", "parent",
     ];
 
     private static async Task<JobFilter> FilterOfAsync(HttpContext context, string filter, HubJobQuery query, CancellationToken ct)

@@ -39,7 +39,7 @@ public static class HubJobList
         .WithQuery("project", "Its project. -project: not this one.").WithQuery("user", "Who submitted it. -user: not he.")
         .WithQuery("label", "key=value, repeatable. -label: without it.").WithQuery("worker", "Jobs with an attempt on this worker now.")
         .WithQuery("createdAfter", "RFC 3339.").WithQuery("createdBefore", "RFC 3339.").WithQuery("endedAfter", "RFC 3339.").WithQuery("endedBefore", "RFC 3339.")
-        .WithQuery("minPriority", "0 to 255.").WithQuery("maxPriority", "0 to 255.").WithQuery("cause", "The error type of a failed job.")
+        .WithQuery("minPriority", "0 to 255.").WithQuery("maxPriority", "0 to 255.").WithQuery("cause", "The error type of a failed job.").WithQuery("exitCode", "0 to 255: of the attempt that a job failed with.")
         .WithQuery("ids", "Up to 500 ids or numbers with commas.").WithQuery("parent", "The group's id.").WithQuery("flat", "true: what is in groups too.");
 
     private static async Task<Results<Ok<HubJobPage>, ProblemResult>> ListAsync(HttpContext context, HubJobQuery query, JobSearch search, TreeReader trees, JobReader reader, Explain explain, CancellationToken ct)

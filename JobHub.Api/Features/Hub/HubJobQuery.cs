@@ -36,7 +36,7 @@ public sealed partial class HubJobQuery(JobReader jobs, ProjectAccess access)
             CreatedAfter = TimeOf(request, "createdAfter"), CreatedBefore = TimeOf(request, "createdBefore"),
             EndedAfter = TimeOf(request, "endedAfter"), EndedBefore = TimeOf(request, "endedBefore"),
             MinPriority = (int?)request.QueryNumber("minPriority", 0, 255), MaxPriority = (int?)request.QueryNumber("maxPriority", 0, 255),
-            Cause = request.QueryText("cause"),
+            Cause = request.QueryText("cause"), ExitCode = (int?)request.QueryNumber("exitCode", 0, 255),
             Ids = ids, Numbers = numbers,
             Parent = parent?.Number ?? (request.QueryFlag("flat") || ids is not null || numbers is not null ? null : 0),
         };

@@ -32,7 +32,11 @@ public class OverviewPageTests(Dashboard dashboard)
         await Assertions.Expect(open.Page.GetByRole(AriaRole.Link, new() { Name = "Open as list" })).ToBeVisibleAsync();
 
         await open.Page.Locator(".hb", new() { HasText = "Exit code 7" }).ClickAsync();
-        await open.Page.WaitForURLAsync(new Regex("/jobs\\?state=Failed&cause=exit-code&endedAfter="));
+        await open.Page.WaitForURLAsync(new Regex("/jobs\\?state=Failed&cause=exit-code&exitCode=7&endedAfter="));
+        await Assertions.Expect(open.Page.Locator("#matches")).ToHaveTextAsync(new Regex("^[0-9]+ match"));
+        var rows = open.Page.Locator("[data-row]");
+        Assert.Equal(await rows.CountAsync(), await rows.Filter(new() { HasText = "exit code 7" }).CountAsync());
+        Assert.NotEqual(0, await rows.CountAsync());
         open.AssertQuiet();
     }
 

@@ -11,7 +11,7 @@ public sealed record JobTerm(string Name, string Value)
     public string Word => Name switch
     {
         "q" => "title", "-q" => "not title", "minPriority" => "priority ≥", "maxPriority" => "priority ≤", "createdAfter" => "made since", "createdBefore" => "made before",
-        "endedAfter" => "ended since", "endedBefore" => "ended before", "parent" => "in group", _ when Name.StartsWith('-') => "not " + Name[1..], _ => Name,
+        "endedAfter" => "ended since", "endedBefore" => "ended before", "parent" => "in group", "exitCode" => "exit code", _ when Name.StartsWith('-') => "not " + Name[1..], _ => Name,
     };
 
     public string Shown => Name is "state" or "family" ? Value.Replace(",", ", ", StringComparison.Ordinal) : Name is "age" or "ended" ? Value : Value.Length > 60 ? Value[..60] + "…" : Value;
@@ -26,7 +26,7 @@ public sealed partial record JobWords(IReadOnlyList<JobTerm> Terms, string? Sort
     public const string Active = "queued,running,paused,canceling", Ended = "succeeded,failed,canceled";
 
     private static readonly string[] Names =
-        ["state", "family", "project", "-project", "user", "-user", "worker", "label", "-label", "cause", "age", "ended", "minPriority", "maxPriority", "createdAfter", "createdBefore", "endedAfter", "endedBefore", "parent", "ids", "-q", "q"];
+        ["state", "family", "project", "-project", "user", "-user", "worker", "label", "-label", "cause", "exitCode", "age", "ended", "minPriority", "maxPriority", "createdAfter", "createdBefore", "endedAfter", "endedBefore", "parent", "ids", "-q", "q"];
 
     /// <summary>Reads the query of an address; words in <c>q</c> that name another filter become that filter.</summary>
     public static JobWords Read(string query)
@@ -88,6 +88,7 @@ public sealed partial record JobWords(IReadOnlyList<JobTerm> Terms, string? Sort
                 ("user" or "project", ":") => new(not ? "-" + name : name, value),
                 ("label", ":") when value.Contains('=', StringComparison.Ordinal) => new(not ? "-label" : "label", value),
                 ("worker" or "cause", ":") when !not => new(name, value),
+                ("exit", ":") when !not && byte.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out _) => new("exitCode", value),
                 ("age" or "ended", "<" or ">") when !not && SpanOf(value) is not null => new(name, op + value),
                 ("ended", ":") when value == "today" => new(name, value),
                 ("priority", ">=") => new("minPriority", value),
