@@ -61,7 +61,7 @@ public static class OverviewFindings
         var evidence = waits.Tags.Length > 1 && some.Length > 0 ? $"No active worker offers them on one line. {string.Join(", ", some)} {(some.Length == 1 ? "offers" : "offer")} a part of them." : $"No active worker offers {tags}. Give one these tags.";
         return new("no-worker-for-tasks", waits.OldestAt, waits.Tasks,
             Text($"{Number(waits.Tasks, "task")} {(waits.Tasks == 1 ? "waits" : "wait")} for a worker with {tags}") + (waits.OldestAt is { } oldest ? $", the oldest for {Duration(now - oldest)}" : ""), evidence,
-            $"/hub/v1/jobs?state=Queued&affinity={Uri.EscapeDataString(string.Join(',', waits.Tags))}",
+            $"/hub/v1/jobs?state=Queued&flat=true&affinity={Uri.EscapeDataString(string.Join(',', waits.Tags))}",
             some.Length == 0 ? null : new("Edit affinity", "PUT", $"/hub/v1/workers/{Uri.EscapeDataString(some[0])}/affinity")) { Affinity = waits.Tags, Worker = some.FirstOrDefault() };
     }
 
@@ -70,7 +70,7 @@ public static class OverviewFindings
         var tasks = waits.Sum(static w => w.Tasks);
         var why = reason == WaitReasons.NoWorker ? "no worker is connected" : "the workers that could run them are stopped or draining";
         return new(reason, waits.Min(static w => w.OldestAt), tasks, Text($"{Number(tasks, "task")} {(tasks == 1 ? "waits" : "wait")} and {why}"),
-            reason == WaitReasons.NoWorker ? "Start one: they run on nothing else." : "Start one of them.", reason == WaitReasons.NoWorker ? "/hub/v1/jobs?state=Queued" : "/hub/v1/workers", null);
+            reason == WaitReasons.NoWorker ? "Start one: they run on nothing else." : "Start one of them.", reason == WaitReasons.NoWorker ? "/hub/v1/jobs?state=Queued&flat=true" : "/hub/v1/workers", null);
     }
 
     private static HubFinding Lost(KnownWorker worker, IReadOnlyList<WorkerFailure> failures)
@@ -86,7 +86,7 @@ public static class OverviewFindings
     private static HubFinding Off(Webhook webhook) => new("webhook-off", null, webhook.Pending, $"The webhook to {HostOf(webhook.Url)} was switched off", webhook.DisabledReason!,
         $"/hub/v1/webhooks/{webhook.Id:D}", new("Switch on", "PATCH", $"/hub/v1/webhooks/{webhook.Id:D}")) { Webhook = webhook.Id.ToString("D") };
 
-    private static string WorkerJobs(string worker) => $"/hub/v1/jobs?worker={Uri.EscapeDataString(worker)}&state=Failed";
+    private static string WorkerJobs(string worker) => $"/hub/v1/jobs?worker={Uri.EscapeDataString(worker)}&state=Failed&flat=true";
 
     private static string HostOf(string url) => Uri.TryCreate(url, UriKind.Absolute, out var uri) ? uri.Authority : "its address";
 

@@ -40,6 +40,19 @@ public class OverviewPageTests(Dashboard dashboard)
         open.AssertQuiet();
     }
 
+    [Fact]
+    public async Task Number_OfJobsInGroups_LeadsToThem()
+    {
+        var title = $"in a group {Guid.NewGuid():N}";
+        var group = await PutAsync(new { title = "group of " + title, paused = true });
+        await PutAsync(new { parent = group, title, command = "true", paused = true });
+        await using var open = await dashboard.OpenAsync("/");
+        await open.Page.Locator(".nums a", new() { HasText = "Paused" }).ClickAsync();
+        await open.Page.WaitForURLAsync("**/jobs?state=Paused&flat=true");
+        await open.SeeAsync(title);
+        open.AssertQuiet();
+    }
+
     [Theory]
     [InlineData(false, true)]
     [InlineData(true, false)]
@@ -118,6 +131,12 @@ public class OverviewPageTests(Dashboard dashboard)
         await Eventually.TrueAsync(async () => (string)(await GetAsync($"/hub/v1/jobs/{id}"))["state"]! is "Succeeded" or "Failed", $"{command} has ended");
     }
 
+    private async Task<long> PutAsync(object job)
+    {
+        using var answer = await dashboard.Api.PutAsJsonAsync("/api/jobs", job);
+        answer.EnsureSuccessStatusCode();
+        return long.Parse(await answer.Content.ReadAsStringAsync(), System.Globalization.CultureInfo.InvariantCulture);
+    }
 
     private async Task<long> SucceededAsync() => (long)(await GetAsync("/hub/v1/overview?window=1h"))["ended"]!["jobsSucceeded"]!;
 

@@ -39,8 +39,8 @@ public sealed partial class JobsPage
 
     private IReadOnlyList<JobView> Views =>
     [
-        new("All", JobWords.Read("")), new("Active", JobWords.Read($"?state={JobWords.Active}&sort=-priority")), new("Waiting", JobWords.Read("?state=queued")),
-        new("Failed today", JobWords.Read("?state=failed&ended=today")), new("Farm trees", JobWords.Read("?family=farm")), .. user.Length == 0 ? (JobView[])[] : [new("Mine", JobWords.Read("?user=" + Uri.EscapeDataString(user)))],
+        new("All", JobWords.Read("")), new("Active", JobWords.Read($"?state={JobWords.Active}&sort=-priority&flat=true")), new("Waiting", JobWords.Read("?state=queued&flat=true")),
+        new("Failed today", JobWords.Read("?state=failed&ended=today&flat=true")), new("Farm trees", JobWords.Read("?family=farm")), .. user.Length == 0 ? (JobView[])[] : [new("Mine", JobWords.Read("?user=" + Uri.EscapeDataString(user)))],
     ];
 
     private IEnumerable<JobRowData> Choosable => shown.Where(static r => !r.IsPath);
