@@ -8,7 +8,12 @@ public class PageTests
     public async Task Pages_WhenTheApiIsAway_HaveTheirFrameAtOnce()
     {
         await using var web = await WebProcess.StartAsync($"http://127.0.0.1:{WebProcess.FreePort()}");
-        foreach (var path in new[] { "/", "/jobs", "/jobs/0199a5f0-0000-7000-8000-000000000000" })
+        // What is no number in an address is left out.
+        foreach (var path in new[]
+        {
+            "/", "/jobs", "/jobs/0199a5f0-0000-7000-8000-000000000000", "/jobs/0199a5f0-0000-7000-8000-000000000000?tab=programs&at=%FF%FE&attempt=one",
+            "/jobs/0199a5f0-0000-7000-8000-000000000000/log?at=99999999999999999999&attempt=-", "/artifacts?version=last",
+        })
         {
             using var answer = await web.Http.GetAsync(path);
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);

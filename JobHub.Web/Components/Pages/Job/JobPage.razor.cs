@@ -40,9 +40,13 @@ public partial class JobPage
 
     [SupplyParameterFromQuery] private string? Brush { get; set; }
 
-    [SupplyParameterFromQuery] private int? Attempt { get; set; }
+    [SupplyParameterFromQuery(Name = "attempt")] private string? AttemptText { get; set; }
 
-    [SupplyParameterFromQuery] private long? At { get; set; }
+    private int? Attempt => QueryNumber.Int(AttemptText);
+
+    [SupplyParameterFromQuery(Name = "at")] private string? AtText { get; set; }
+
+    private long? At => QueryNumber.Long(AtText);
 
     [SupplyParameterFromQuery(Name = "task")] private string? TaskName { get; set; }
 
