@@ -27,6 +27,9 @@ public sealed class HubHttp : IDisposable
     /// <summary>For what is streamed; everything else goes by the calls below.</summary>
     public HttpClient Client { get; }
 
+    /// <summary>The Api's address as commands name it, with a slash at its end.</summary>
+    public string Address => Client.BaseAddress!.ToString();
+
     public static Uri AddressOf(IConfiguration configuration) => new(configuration["services:api:http:0"] ?? "http://127.0.0.1:4750");
 
     /// <summary>A path with query values; those that are null or empty are left out, those of an array come several times.</summary>

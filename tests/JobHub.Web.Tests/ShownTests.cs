@@ -24,6 +24,7 @@ public class ShownTests
     {
         Assert.Equal("a␛[31mb␛c", Shown.Name("a\e[31mb\nc"));
         Assert.Equal(301, Shown.Name(new string('x', 100_000)).Length);
+        Assert.Equal("␛txt.exe ␛x␛", Shown.Name("\u202Etxt.exe \u2067x\u2069"));
         Assert.Equal("–", Shown.Name(null));
     }
 }

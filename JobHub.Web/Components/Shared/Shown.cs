@@ -53,9 +53,12 @@ public static class Shown
         foreach (var c in text.AsSpan(0, Math.Min(text.Length, longest)))
         {
             if (c == '\r') continue;
-            shown.Append(c is '\n' or '\t' || !char.IsControl(c) ? c : '␛');
+            shown.Append(c is '\n' or '\t' || !(char.IsControl(c) || Turns(c)) ? c : '␛');
         }
         if (text.Length > longest) shown.Append('…');
         return shown.ToString();
     }
+
+    // What turns the direction of the text behind it makes one name look like another: exe.txt of txt.exe.
+    private static bool Turns(char c) => c is >= '\u202A' and <= '\u202E' or >= '\u2066' and <= '\u2069';
 }

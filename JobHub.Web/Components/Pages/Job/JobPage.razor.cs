@@ -56,7 +56,7 @@ public partial class JobPage
 
     private string Current => Tabs.Any(tab => tab.Name == Tab) ? Tab! : Tabs[0].Name;
 
-    private string Title => job?.Title is { Length: > 0 } title ? title : $"{FamilyWord} job";
+    private string Title => job?.Title is { Length: > 0 } title ? title : FamilyWord == "Farm job" ? FamilyWord : $"{FamilyWord} job";
 
     private string FamilyWord => job?.Family switch { "Commands" => "Command", "Projects" => "Analysis", "Farm" => "Farm job", { } family => family, _ => "" };
 
