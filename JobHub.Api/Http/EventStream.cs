@@ -15,7 +15,7 @@ public sealed class EventStream(IAsyncEnumerable<SentEvent> events, TimeSpan hea
 {
     public const string LastEventHeader = "Last-Event-ID";
 
-    public static TimeSpan Heartbeat { get; } = TimeSpan.FromSeconds(15);
+    public static TimeSpan Heartbeat { get; } = TimeSpan.FromSeconds(5);
 
     /// <summary>The position to resume after: the header of a reconnecting browser, or <c>?lastEventId=</c> of a client that cannot set headers. Null without either.</summary>
     public static long? ResumeAfter(HttpRequest request)

@@ -12,7 +12,7 @@ public sealed class HubHttp : IDisposable
 
     public static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
 
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
 
     public HubHttp(IHttpMessageHandlerFactory handlers, Visitor visitor, IConfiguration configuration)
     {

@@ -8,10 +8,10 @@ namespace JobHub.Web.Client;
 /// <summary>Logs of attempts in pieces, searches in them, logs of whole jobs, and past events.</summary>
 public sealed class HubLogs(HubHttp hub)
 {
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
 
-    // Something comes every 15 s; what is silent for longer is broken.
-    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(40);
+    // Something comes every 5 s; what is silent for longer is broken.
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(12.5);
 
     /// <summary>The last bytes of a log; null when the task has not run.</summary>
     public Task<LogPiece?> TailAsync(LogOf log, int bytes, CancellationToken ct) => PieceAsync(log, ct, ("tail", bytes));

@@ -23,7 +23,7 @@ public sealed partial class LiveStream(HubHttp hub, TimeProvider clock, ILogger<
 
     // Beyond this a page is better loaded anew than told one by one.
     private const int Most = 2000;
-    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(40), LongestWait = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(12.5), LongestWait = TimeSpan.FromSeconds(15);
 
     private readonly Lock gate = new();
     private readonly CancellationTokenSource gone = new();

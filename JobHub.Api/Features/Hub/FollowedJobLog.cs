@@ -19,7 +19,7 @@ internal sealed class FollowedJobLog(JobLogFollow follow, JobId id) : IResult
     // What all attempts together may have begun and not ended is bounded: beyond it such lines come in pieces.
     private const int MostHeld = 4 << 20;
 
-    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<(TaskKind Kind, int Index, int Number), (long Offset, byte[] Bytes)> _begun = [];
     private readonly List<HubLogLine> _lines = [];

@@ -76,6 +76,52 @@ public class AwayPageTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Page_WhenTheApiHangs_SaysSo()
+    {
+        await using var hub = await HubProcess.StartAsync(new HubOptions { Web = true });
+        await using var open = await OpenPage.OpenAsync(browser, new Uri(hub.Dashboard, "/jobs"));
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+        hub.Signal("api", 19);
+        try
+        {
+            await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Away", new() { Timeout = 30_000 });
+            await open.Page.GotoAsync(new Uri(hub.Dashboard, "/workers").ToString());
+            await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Away", new() { Timeout = 30_000 });
+        }
+        finally
+        {
+            hub.Signal("api", 18);
+        }
+
+        await Assertions.Expect(open.Page.Locator("#live")).ToHaveTextAsync("Live", Patiently);
+    }
+
+    [Fact]
+    public async Task Form_WhenTheDashboardIsKilled_StillHoldsWhatWasTyped()
+    {
+        await using var hub = await HubProcess.StartAsync(new HubOptions { Web = true });
+        await using var open = await OpenPage.OpenAsync(browser, new Uri(hub.Dashboard, "/submit/command?project=of-a-link"));
+        var (command, project) = (open.Page.GetByLabel("Command", new() { Exact = true }), open.Page.Locator("#f-project"));
+        await Assertions.Expect(project).ToHaveValueAsync("of-a-link");
+        await command.FillAsync("half of a command");
+        await project.FillAsync("typed-since");
+        await open.Page.WaitForFunctionAsync("() => Object.values(sessionStorage).some(v => v.includes('half of a command') && v.includes('typed-since'))");
+        await open.Page.EvaluateAsync("() => { window.before = true; }");
+
+        var before = await hub.KillAsync("web");
+        await hub.WaitRestartedAsync("web", before);
+
+        await open.Page.WaitForFunctionAsync("() => !window.before", null, new() { Timeout = 60_000 });
+        await Assertions.Expect(command).ToHaveValueAsync("half of a command", new() { Timeout = 60_000 });
+        await Assertions.Expect(project).ToHaveValueAsync("typed-since");
+        await open.Page.GetByRole(AriaRole.Button, new() { Name = "Start empty" }).ClickAsync();
+        await Assertions.Expect(command).ToHaveValueAsync("");
+        await open.Page.ReloadAsync();
+        await Assertions.Expect(project).ToHaveValueAsync("of-a-link");
+        await Assertions.Expect(command).ToHaveValueAsync("");
+    }
+
+    [Fact]
     public async Task Page_WhenTheDashboardIsKilled_IsLoadedAnewWhereItWas()
     {
         await using var hub = await HubProcess.StartAsync(new HubOptions { Web = true });

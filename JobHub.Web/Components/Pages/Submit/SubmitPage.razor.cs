@@ -13,6 +13,8 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
     // A pause in typing is when what was typed is looked at.
     private static readonly TimeSpan AfterTyping = TimeSpan.FromMilliseconds(400);
 
+    private const int MostDraft = 10_000;
+
     private readonly IReadOnlyList<SubmitForm> forms = SubmitForms.All();
     private readonly Dictionary<string, ElementReference> places = [];
     private readonly HashSet<string> looked = [];
@@ -72,6 +74,10 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         }
 
         FillIn();
+        // A page that is loaded anew goes on where it was: what was typed here and not sent yet.
+        if (await js.InvokeAsync<string?>("sessionStorage.getItem", ct, Draft) is not { } draft) return;
+        form.Restore(draft);
+        kept = true;
     }
 
     /// <summary>What the address says of fields, by their names: a link from a file or a program.</summary>
@@ -85,6 +91,26 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
 
     // The last values of a family, and of each project in it.
     private static string Key(SubmitForm form, string? project) => project is null ? $"submit:{form.Family}" : $"submit:{form.Family}:{project}";
+
+    // What is typed at this address, in this tab.
+    private string Draft => "draft:" + Here("");
+
+    private async Task KeepDraftAsync()
+    {
+        var draft = form.Keep();
+        try
+        {
+            // A page reads as much back in one piece.
+            if (draft.Length <= MostDraft) await js.InvokeVoidAsync("sessionStorage.setItem", Gone, Draft, draft);
+            else await DropDraftAsync();
+        }
+        catch (Exception e) when (e is JSDisconnectedException or OperationCanceledException)
+        {
+            // Nobody types any more.
+        }
+    }
+
+    private ValueTask DropDraftAsync() => js.InvokeVoidAsync("sessionStorage.removeItem", Gone, Draft);
 
     private async Task Edit(SubmitField field, string? value)
     {
@@ -105,6 +131,7 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         if (mine != turn) return;
         if (field.Kind is FieldKind.Project && form.Has(field.Name) && form.FaultOf(field) is null) await OfProjectAsync(form[field.Name].Trim());
         StateHasChanged();
+        await KeepDraftAsync();
         if (form.Watched.Contains(field.Name) && !field.LookedWhenLeft) await LookAsync();
     }
 
@@ -144,6 +171,9 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
         (kept, tried, refusal, now) = (false, false, null, null);
         looked.Clear();
         await js.InvokeVoidAsync("localStorage.removeItem", Gone, Key(form, null));
+        // An edit whose pause is not over yet keeps nothing of what was emptied.
+        turn++;
+        await DropDraftAsync();
     }
 
     private async Task SubmitAsync()
@@ -177,6 +207,8 @@ public sealed partial class SubmitPage(HubSubmit hub, IJSRuntime js, IConfigurat
 
         await js.InvokeVoidAsync("localStorage.setItem", Gone, Key(form, null), form.Keep());
         if (form.Has("project")) await js.InvokeVoidAsync("localStorage.setItem", Gone, Key(form, form["project"].Trim()), form.Keep());
+        turn++;
+        await DropDraftAsync();
         Navigation.NavigateTo(id.Length == 0 ? "/jobs" : $"/jobs/{id}");
     }
 
