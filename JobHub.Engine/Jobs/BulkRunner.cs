@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -177,6 +178,7 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
     /// <param name="outcomes">Told of each job that is done with, and of the reason if it was not changed.</param>
     private async Task ChangeAsync(Bulk bulk, List<Target> page, Dictionary<long, JobRefusal?> outcomes, CancellationToken ct)
     {
+        if (bulk.UndoOf is not null) await LeaveEndedAsync(page, outcomes, ct);
         var able = page.FindAll(t => !outcomes.ContainsKey(t.Number));
         if (bulk.Remembers && able.Count > 0) await RememberAsync(bulk, able, ct);
         foreach (var alike in able.GroupBy(static t => t.Value))
@@ -192,6 +194,17 @@ public sealed class BulkRunner(NpgsqlDataSource database, JobSearch search, JobC
 
         // What is gone is deleted.
         void Settle(long job, JobRefusal? refusal) => outcomes[job] = bulk.Action == JobAction.Delete && refusal == JobRefusal.NotFound ? null : refusal;
+    }
+
+    /// <summary>Of a tree what has ended may still be paused, for its next run; to who takes something back it says nothing.</summary>
+    private async Task LeaveEndedAsync(List<Target> page, Dictionary<long, JobRefusal?> outcomes, CancellationToken ct)
+    {
+        await using var command = database.CreateCommand("""
+            SELECT j.number FROM job j WHERE j.number = ANY($1) AND j.family + 0 = 3 AND j.deleted_at IS NULL AND (j.state >= 4 OR EXISTS (SELECT FROM task t WHERE t.id = j.number << 20 AND t.state >= 4))
+            """);
+        command.Parameters.AddWithValue(page.Select(static t => t.Number).ToArray());
+        await using var found = await command.ExecuteReaderAsync(ct);
+        while (await found.ReadAsync(ct)) outcomes.TryAdd(found.GetInt64(0), new("job-already-finished", string.Create(CultureInfo.InvariantCulture, $"Job {found.GetInt64(0)} has ended since.")));
     }
 
     private static async Task<Bulk?> LockAsync(NpgsqlConnection connection, Guid id, CancellationToken ct)

@@ -7,6 +7,9 @@ namespace JobHub.Engine.Jobs;
 // The same for tasks: of one job by what they wait for, of one task, and counted over the hub.
 public sealed partial class Explain
 {
+    // Of what is below a group so many jobs are looked at, the newest first, so many that wait are asked, and so many reasons told.
+    private const int MostBelow = 20_000, MostAsked = 500, MostReasons = 20;
+
     // Counting goes no further: a queue of millions is told as "at least".
     private const int MostCounted = 10_000;
     private const int MostJobs = 1000;
@@ -19,12 +22,13 @@ public sealed partial class Explain
         Held = 3,
     }
 
-    private sealed record Frame(JobId Id, TaskLayout Layout, bool Paused, bool InTree, int MaxAttempts, int MapsLeft);
+    private sealed record Frame(JobId Id, TaskLayout Layout, bool Paused, bool InTree, int MaxAttempts, int MapsLeft, bool IsGroup);
 
-    /// <summary>What the tasks of a job wait for, those that wait alike together; nothing for those that run.</summary>
+    /// <summary>What the tasks of a job, or the jobs below a group, wait for, those that wait alike together; nothing for those that run. Of a large group it is about the newest of its jobs.</summary>
     public async Task<IReadOnlyList<WaitingTasks>> TasksAsync(JobId id, CancellationToken ct)
     {
         if (await FrameAsync(id, ct) is not { } job) return [];
+        if (job.IsGroup) return await BelowAsync(job.Layout.Number, ct);
         var rows = new List<(TaskKind Kind, Hold Hold, int Class, long Count, DateTimeOffset? Until, int Attempt)>();
         await using (var command = database.CreateCommand("""
             SELECT (task_id & 1048575 >= $3)::int + (task_id & 1048575 >= $4)::int + (task_id & 1048575 >= $5)::int AS kind,
@@ -50,6 +54,32 @@ public sealed partial class Explain
         foreach (var (kind, hold, classId, count, until, attempt) in rows)
             found.Add(new(kind, count, await WhyAsync(job, above, hold, classId, until, attempt, offers, ct)));
         return found;
+    }
+
+    private async Task<IReadOnlyList<WaitingTasks>> BelowAsync(long group, CancellationToken ct)
+    {
+        var open = new List<JobId>();
+        await using (var connection = await database.OpenConnectionAsync(ct))
+        {
+            var statement = new NpgsqlBatchCommand("""
+                WITH RECURSIVE below AS (
+                    SELECT id, number, is_group, state FROM job WHERE number = $1
+                    UNION ALL
+                    SELECT c.id, c.number, c.is_group, c.state FROM below b CROSS JOIN LATERAL (
+                        SELECT id, number, is_group, state FROM job WHERE parent = b.number AND deleted_at IS NULL ORDER BY number DESC OFFSET 0) c WHERE b.is_group AND b.state < 4)
+                SELECT id FROM (SELECT * FROM below LIMIT $2) seen WHERE NOT is_group AND state < 4 LIMIT $3
+                """);
+            statement.Parameters.AddWithValue(group);
+            statement.Parameters.AddWithValue(MostBelow);
+            statement.Parameters.AddWithValue(MostAsked);
+            await using var reader = await ValuePlans.ReadAsync(connection, statement, ct, keyed: true);
+            while (await reader.ReadAsync(ct)) open.Add(new(reader.GetGuid(0)));
+        }
+
+        // Attempts begin again at times of their own: the first of them stands for all.
+        return [.. (await JobsAsync(open, ct)).Values.GroupBy(static why => (why.Reason, why.Change))
+            .Select(static alike => new WaitingTasks(TaskKind.Command, alike.Count(), alike.OrderBy(static why => why.Until).First()))
+            .OrderByDescending(static tasks => tasks.Count).ThenBy(static tasks => tasks.Why.Reason, StringComparer.Ordinal).Take(MostReasons)];
     }
 
     /// <summary>What one task waits for; null when it does not.</summary>
@@ -188,12 +218,12 @@ public sealed partial class Explain
     private async Task<Frame?> FrameAsync(JobId id, CancellationToken ct)
     {
         await using var command = database.CreateCommand("""
-            SELECT number, maps, reduces, commands, analyses, paused, family = 3, max_attempts, maps - maps_succeeded FROM job WHERE id = $1 AND state < 4 AND stop = 0 AND deleted_at IS NULL
+            SELECT number, maps, reduces, commands, analyses, paused, family = 3, max_attempts, maps - maps_succeeded, is_group FROM job WHERE id = $1 AND state < 4 AND stop = 0 AND deleted_at IS NULL
             """);
         command.Parameters.AddWithValue(id.Value);
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         return new(id, new(reader.GetInt64(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt32(3), reader.GetInt32(4)), reader.GetBoolean(5), reader.GetBoolean(6), reader.GetInt32(7),
-            reader.GetInt32(8));
+            reader.GetInt32(8), reader.GetBoolean(9));
     }
 }

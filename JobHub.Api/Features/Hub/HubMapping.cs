@@ -21,15 +21,23 @@ public static class HubMapping
     {
         ArgumentNullException.ThrowIfNull(job);
         ArgumentNullException.ThrowIfNull(tree);
-        // A group with failures has not failed while something below it is left to run; a search by state does not find it among the failed.
-        var own = job.State == nameof(JobState.Canceling) || (tree is { IsGroup: true, State: JobState.Failed } && tree.Leaves.Succeeded + tree.Leaves.Failed < tree.Leaves.Total);
-        job = job with { Parent = parent?.ToString(), State = own ? job.State : tree.State.ToString(), Progress = tree.Progress ?? 0 };
+        var state = StateOf(tree);
+        job = job with { Parent = parent?.ToString(), State = job.State == nameof(JobState.Canceling) ? job.State : state.ToString(), Progress = tree.Progress ?? 0 };
         return !tree.IsGroup ? job : job with
         {
-            IsGroup = true, StartedAt = tree.StartedAt, EndedAt = tree.State.IsTerminal ? job.EndedAt : null, Children = Counts(tree.Children), Leaves = Counts(tree.Leaves),
+            IsGroup = true, StartedAt = tree.StartedAt, EndedAt = state.IsTerminal ? job.EndedAt : null, Children = Counts(tree.Children), Leaves = Counts(tree.Leaves),
         };
 
         static HubLeafCounts Counts(LeafCounts counts) => new(counts.Total, counts.Running, counts.Succeeded, counts.Failed);
+    }
+
+    /// <summary>What a job of a tree reads as everywhere under /hub/v1, and what filters and counts find it by: a group, as any job, runs from its first start until the last of its jobs has ended.</summary>
+    public static JobState StateOf(TreeJobView job)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        var leaves = job.Leaves;
+        if (!job.IsGroup || job.State == JobState.Paused || (leaves.Total > 0 && leaves.Succeeded + leaves.Failed >= leaves.Total)) return job.State;
+        return job.StartedAt is not null || leaves.Running > 0 || leaves.Succeeded > 0 ? JobState.Running : JobState.Queued;
     }
 
     public static HubTask ToWire(TaskView task)

@@ -37,17 +37,13 @@ internal static class JobGraphEndpoints
         }
 
         return new HubGraph(
-            [.. seen.Values.Select(job => new HubGraphNode(Key(job.Number), job.IsGroup ? "Group" : "Job", StateOf(job).ToString(), job.Title, job.Id.ToString(), job.Number, seen.ContainsKey(job.Parent) ? Key(job.Parent) : null,
+            [.. seen.Values.Select(job => new HubGraphNode(Key(job.Number), job.IsGroup ? "Group" : "Job", HubMapping.StateOf(job).ToString(), job.Title, job.Id.ToString(), job.Number, seen.ContainsKey(job.Parent) ? Key(job.Parent) : null,
                 job.IsGroup ? new(job.Leaves.Total, job.Leaves.Running, job.Leaves.Succeeded, job.Leaves.Failed) : null))],
             [.. graph.Dependencies.Where(edge => seen.ContainsKey(edge.Job) && seen.ContainsKey(edge.Dependency)).Select(static edge => new HubGraphEdge(Key(edge.Dependency), Key(edge.Job)))],
             graph.Jobs.Count - seen.Count, graph.More);
 
         static string Key(long number) => number.ToString(CultureInfo.InvariantCulture);
     }
-
-    // As everywhere under /hub/v1: a group has not failed while something below it is left to run.
-    private static JobState StateOf(TreeJobView job) => job is { IsGroup: true, State: JobState.Failed } && job.Leaves.Succeeded + job.Leaves.Failed < job.Leaves.Total
-        ? job.Leaves.Running > 0 ? JobState.Running : JobState.Queued : job.State;
 
     private static HubGraph OfPhases(JobView job, TaskVector vector)
     {

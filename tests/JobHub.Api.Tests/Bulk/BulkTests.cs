@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using JobHub.Engine.Attempts;
+using JobHub.Engine.Protocol;
 using JobHub.Testing;
 
 namespace JobHub.Api.Tests.Bulk;
@@ -66,6 +68,32 @@ public sealed class BulkTests(HubFixture fixture)
         using var undo = await hub.Client.PostAsync($"/hub/v1/bulk/{done["id"]}/undo", null);
         await calls.EndOfAsync((string)(await undo.JsonAsync())["id"]!);
         Assert.Equal(("Paused", "Queued"), (await calls.StateAsync(jobs[0]), await calls.StateAsync(jobs[1])));
+    }
+
+    [Fact]
+    public async Task Undo_OfAResume_LeavesWhatHasEndedSince()
+    {
+        var (own, its) = await BulkHub.StartAsync(fixture, "00:00:30");
+        await using var closed = own;
+        foreach (var title in (string[])["ran", "tagged"])
+        {
+            using var put = await own.Client.PutAsync("/api/jobs", $$"""{"title":"{{title}}","command":"true","paused":true,"affinity":"{{(title == "tagged" ? "nobody" : "")}}"}""".AsJson());
+            Assert.True(put.IsSuccessStatusCode);
+        }
+
+        var ids = JsonNode.Parse(await own.Client.GetStringAsync("/hub/v1/jobs"))!["items"]!.AsArray().ToDictionary(static j => (string)j!["title"]!, static j => (string)j!["id"]!);
+        var done = await its.BulkAsync(new() { ["action"] = "resume", ["ids"] = new JsonArray(ids["ran"], ids["tagged"]) });
+        await using var worker = await WorkerDouble.OpenAsync(own);
+        AttemptSpec[] given = [];
+        await Eventually.TrueAsync(async () => (given = await worker.ClaimAsync(1)) is [_], "the job is given");
+        await worker.CompleteAsync(given[0], AttemptOutcome.Succeeded);
+        await its.StateAsync(ids["ran"], "Succeeded");
+
+        using var undo = await own.Client.PostAsync($"/hub/v1/bulk/{done["id"]}/undo", null);
+        var back = await its.EndOfAsync((string)(await undo.JsonAsync())["id"]!);
+        Assert.Equal((2, 1, 1), ((int)back["total"]!, (int)back["done"]!, (int)back["failed"]!));
+        Assert.Equal((ids["ran"], "job-already-finished"), ((string)back["left"]![0]!["id"]!, (string?)back["left"]![0]!["reason"]));
+        await its.StateAsync(ids["tagged"], "Paused");
     }
 
     [Fact]

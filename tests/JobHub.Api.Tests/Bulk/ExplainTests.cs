@@ -137,6 +137,38 @@ public sealed class ExplainTests(HubFixture fixture) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task GroupInWhichNothingCanRun_SaysWhy_AndIsOfOneStateEverywhere()
+    {
+        await using var worker = await WorkerDouble.OpenAsync(hub);
+        var group = await MakeAsync("""{"title":"stuck"}""");
+        var bad = await MakeAsync($$"""{"title":"bad","command":"false","parent":{{group}}}""");
+        await MakeAsync($$"""{"title":"behind","command":"true","parent":{{group}},"dependencies":[{{bad}}]}""");
+        await MakeAsync($$"""{"title":"tagged","command":"true","parent":{{group}},"affinity":"nobody"}""");
+        await MakeAsync($$"""{"title":"held","command":"true","parent":{{group}},"paused":true}""");
+        var item = JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/jobs?q=stuck"))!["items"]![0]!;
+        var id = (string)item["id"]!;
+        Assert.Equal(("Queued", "Queued"), ((string?)item["state"], await InGraphAsync()));
+        await worker.CompleteAsync(Assert.Single(await worker.ClaimAsync(1)), AttemptOutcome.Failed, exitCode: 1, error: new AttemptError("exit-code", "1"));
+        await Eventually.TrueAsync(async () => (int)(await calls.JobAsync(id))["leaves"]!["failed"]! == 1 && await CountAsync("Running") == 1, "one has failed");
+
+        Assert.Equal(("Running", "Running", 0), (await calls.StateAsync(id), await InGraphAsync(), await CountAsync("Queued")));
+        Assert.Equal(id, (string?)Assert.Single(JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/jobs?state=Running"))!["items"]!.AsArray())!["id"]);
+        var tasks = JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{id}/explain"))!["tasks"]!.AsArray();
+        Assert.Equal([(1, "dependencies"), (1, "no-worker-with-affinity"), (1, "paused")], tasks.Select(static t => ((int)t!["count"]!, (string?)t["reason"])));
+
+        async Task<long> MakeAsync(string body)
+        {
+            using var answer = await hub.Client.PutAsync("/api/jobs", body.AsJson());
+            return long.Parse(await answer.Content.ReadAsStringAsync());
+        }
+
+        async Task<string?> InGraphAsync() =>
+            (string?)JsonNode.Parse(await hub.Client.GetStringAsync($"/hub/v1/jobs/{id}/graph"))!["nodes"]!.AsArray().First(static n => (string?)n!["kind"] == "Group")!["state"];
+
+        async Task<int> CountAsync(string state) => (int)JsonNode.Parse(await hub.Client.GetStringAsync("/hub/v1/jobs/counts"))!["byState"]![state]!;
+    }
+
+    [Fact]
     public async Task Counts_WithoutAToken_LeaveOutTheProjectsThatWereMade()
     {
         using var admin = hub.NewClient(HubHost.AdminToken);
