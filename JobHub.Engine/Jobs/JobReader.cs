@@ -275,7 +275,8 @@ public sealed class JobReader(NpgsqlDataSource database)
         StartedAt = Time(reader, 5), EndedAt = Time(reader, 6),
         ExitCode = reader.IsDBNull(7) ? null : reader.GetInt32(7), Signal = reader.IsDBNull(8) ? null : reader.GetInt32(8),
         Error = Json<AttemptError>(reader, 9),
-        CpuSeconds = reader.IsDBNull(10) ? null : reader.GetFloat(10), PeakMemoryBytes = reader.IsDBNull(11) ? null : reader.GetInt64(11),
+        CpuSeconds = reader.IsDBNull(10) ? null : reader.GetFloat(10), // Of a program that used less than its worker ever did the kernel does not tell how much.
+        PeakMemoryBytes = reader.IsDBNull(11) || reader.GetInt64(11) == 0 ? null : reader.GetInt64(11),
         LogSize = reader.GetInt64(12),
     };
 

@@ -6,6 +6,10 @@ public sealed class HubJobDetail(HubHttp hub)
     /// <summary>Null when there is no such job.</summary>
     public Task<JobDetail?> JobAsync(string id, CancellationToken ct) => hub.FindAsync<JobDetail>(Of(id), ct);
 
+    /// <summary>The id of the job that has this number; null when the text is no number, or there is no such job.</summary>
+    public async Task<string?> IdOfAsync(string text, CancellationToken ct) =>
+        Components.QueryNumber.Long(text) is { } number && (await hub.GetAsync<HubPage<HubJob>>(HubHttp.Path("/hub/v1/jobs", ("ids", number)), ct)).Items is [var job, ..] ? job.Id : null;
+
     public Task<JobExplained?> ExplainAsync(string id, CancellationToken ct) => hub.FindAsync<JobExplained>($"{Of(id)}/explain", ct);
 
     /// <summary>The states of all tasks, a byte each, and of which kinds they are; null when there is no such job.</summary>

@@ -116,6 +116,36 @@ public sealed class JobGraphPageTests(Dashboard dashboard) : IDisposable
         open.AssertQuiet();
     }
 
+    [Fact]
+    public async Task JobByItsNumber_LeadsToIt_AndAnAddressWithWhatIsNoNumberOpens()
+    {
+        var number = await MakeAsync("by number", command: "true", paused: true);
+        var id = await IdAsync(number);
+        await using var open = await dashboard.OpenAsync($"/jobs/{number}?tab=programs&at=%FF%FE");
+        await Assertions.Expect(open.Page).ToHaveURLAsync(new System.Text.RegularExpressions.Regex($"/jobs/{id}\\?tab=programs"));
+        await Assertions.Expect(open.Page.Locator("h1")).ToContainTextAsync("by number");
+        foreach (var path in (string[])[$"/jobs/{id}/log?at=abc", $"/jobs/{id}/log?at=99999999999999999999&attempt=x", "/audit?row=x", "/artifacts?name=x&version=x"])
+        {
+            var answer = await open.Page.GotoAsync(new Uri(new Uri(open.Page.Url), path).ToString());
+            Assert.True(answer!.Status == 200, $"{path}: {answer.Status}");
+        }
+
+    }
+
+    [Fact]
+    public async Task GroupInWhichNothingRuns_SaysWhatItsJobsWaitFor()
+    {
+        var group = await MakeAsync("stands still");
+        await MakeAsync("held", group, "true", paused: true);
+        await using var open = await dashboard.OpenAsync($"/jobs/{await IdAsync(group)}");
+        await Assertions.Expect(open.Page.Locator(".why")).ToContainTextAsync("paused");
+        await Assertions.Expect(open.Page.Locator(".ph")).ToContainTextAsync("1 waiting");
+        await Assertions.Expect(open.Page.GetByText("Left, about")).ToHaveCountAsync(0);
+        await open.ShootAsync("job-group-waits-light");
+        open.AssertQuiet();
+    }
+
+
     private async Task<long> MakeAsync(string title, long parent = 0, string? command = null, bool paused = false, long[]? dependencies = null)
     {
         var body = new JsonObject { ["title"] = title, ["paused"] = paused };

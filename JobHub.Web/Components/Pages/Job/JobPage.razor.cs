@@ -74,8 +74,8 @@ public partial class JobPage
     /// <summary>What has phases to show: tasks by kind, or a group's jobs.</summary>
     private IReadOnlyList<Phase> Parts => job is { IsGroup: true, Leaves: { Total: > 0 } leaves } ? [Phase.Of(leaves)] : job is { IsGroup: false } && states is not null ? Phases.Of(states) : [];
 
-    /// <summary>About how long it goes on, once enough of it has ended to say so.</summary>
-    private TimeSpan? Left => job is { State: "Running", StartedAt: { } start, Progress: > 0 and < 1 } one && (one.Progress >= 0.1 || now - start > TimeSpan.FromSeconds(30))
+    /// <summary>About how long it goes on, once enough of it has ended to say so; of what stands still nobody knows.</summary>
+    private TimeSpan? Left => job is { State: "Running", StartedAt: { } start, Progress: > 0 and < 1 } one && (one.Leaves?.Running ?? one.Tasks.Leased + one.Tasks.Running) > 0 && (one.Progress >= 0.1 || now - start > TimeSpan.FromSeconds(30))
         ? (now - start) * Math.Min(1000, (1 - one.Progress) / one.Progress) : null;
 
     // A hundred thousand states are some hundred kilobytes.
@@ -90,6 +90,13 @@ public partial class JobPage
     protected override async Task LoadAsync(CancellationToken ct)
     {
         now = Clock.GetUtcNow();
+        if (await Hub.IdOfAsync(Id, ct) is { } id)
+        {
+            // Pages name jobs by their numbers, and so may an address.
+            Navigation.NavigateTo(HubHttp.Path($"/jobs/{id}", ("tab", Tab), ("task", TaskName), ("attempt", AttemptText), ("at", AtText)), replace: true);
+            return;
+        }
+
         // All that a page shows is asked for at once: each answer is independent of the others.
         var (one, squares, waits) = (Hub.JobAsync(Id, ct), Hub.StatesAsync(Id, states, ct), Hub.ExplainAsync(Id, ct));
         await Task.WhenAll(one, squares, waits);

@@ -13,13 +13,16 @@ public sealed record Phase(string Kind, int Total, int[] ByCode)
 
     public int Backoff => ByCode[2];
 
+    /// <summary>Of a group it is not known which of its jobs could run.</summary>
+    public bool IsOfJobs { get; private init; }
+
     /// <summary>The jobs of a group.</summary>
     public static Phase Of(HubLeafCounts jobs)
     {
         ArgumentNullException.ThrowIfNull(jobs);
         var counts = new int[Phases.Codes.Count];
         (counts[1], counts[4], counts[7], counts[8]) = (Math.Max(0, jobs.Total - jobs.Running - jobs.Succeeded - jobs.Failed), jobs.Running, jobs.Succeeded, jobs.Failed);
-        return new("Jobs", jobs.Total, counts);
+        return new("Jobs", jobs.Total, counts) { IsOfJobs = true };
     }
 }
 
