@@ -178,7 +178,7 @@ public class LogPageTests(Dashboard dashboard)
         await Assertions.Expect(page.Locator(".log img")).ToHaveCountAsync(0);
         await Assertions.Expect(page.Locator(".log .a-r").First).ToHaveTextAsync("red");
         await page.Locator(".log").EvaluateAsync("log => { log.scrollTop = 0; }");
-        await Assertions.Expect(page.GetByText("<img src=x onerror=alert(1)>").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator(".log").GetByText("<img src=x onerror=alert(1)>").First).ToBeVisibleAsync();
         await open.ShootAsync($"log-merged{(phone ? "-phone" : "")}{(dark ? "-dark" : "-light")}");
         await open.AssertFitsAsync();
         open.AssertQuiet();

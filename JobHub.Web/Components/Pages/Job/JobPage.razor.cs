@@ -78,8 +78,8 @@ public partial class JobPage
     private TimeSpan? Left => job is { State: "Running", StartedAt: { } start, Progress: > 0 and < 1 } one && (one.Leaves?.Running ?? one.Tasks.Leased + one.Tasks.Running) > 0 && (one.Progress >= 0.1 || now - start > TimeSpan.FromSeconds(30))
         ? (now - start) * Math.Min(1000, (1 - one.Progress) / one.Progress) : null;
 
-    // A hundred thousand states are some hundred kilobytes.
-    protected override TimeSpan LoadEvery => TimeSpan.FromSeconds(states is { Squares.Length: > 20_000 } ? 3 : 1);
+    // A hundred thousand states are some hundred kilobytes; below a group thousands of jobs are asked what they wait for.
+    protected override TimeSpan LoadEvery => TimeSpan.FromSeconds(states is { Squares.Length: > 20_000 } || job is { IsGroup: true } ? 3 : 1);
 
     protected override bool Concerns(HubEvent happened)
     {
