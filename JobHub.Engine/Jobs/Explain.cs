@@ -93,7 +93,8 @@ public sealed partial class Explain(NpgsqlDataSource database, RequirementClasse
                 SELECT c.start, p.number, p.parent, p.paused, c.height + 1 FROM chain c CROSS JOIN LATERAL (SELECT * FROM job WHERE number = c.parent OFFSET 0) p)
             SELECT DISTINCT ON (c.start) c.start, c.number, c.paused, o.number, o.state FROM chain c
             LEFT JOIN LATERAL (
-                SELECT o.number, o.state FROM dependency d JOIN job o ON o.number = d.dependency WHERE d.job = c.number AND o.state <> 4 ORDER BY o.state DESC, o.number LIMIT 1) o ON true
+                SELECT o.number, o.state FROM (SELECT dependency FROM dependency WHERE job = c.number OFFSET 0) d
+                CROSS JOIN LATERAL (SELECT number, state FROM job WHERE number = d.dependency OFFSET 0) o WHERE o.state <> 4 ORDER BY o.state DESC, o.number LIMIT 1) o ON true
             WHERE c.paused OR o.number IS NOT NULL ORDER BY c.start, c.paused DESC, c.height
             """);
         statement.Parameters.AddWithValue(numbers);
